@@ -1,0 +1,102 @@
+"""Settings: `gf.config.<name>` or the environment variable `GRAPHFLOW_<NAME>`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from graphflow.graph.errors import GraphflowError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting's default, type and meaning."""
+
+    default: Any
+    kind: type
+    doc: str
+
+
+SETTINGS = {
+    "threads": Setting(0, int, "threads a call may use; 0: as many as the affinity mask and the cgroup quota give"),
+    "cache_dir": Setting("", str, "folder of compiled code; empty: graphflow under the user's cache folder"),
+    "cache": Setting(True, bool, "keep compiled code on disk"),
+    "check_nan": Setting(False, bool, "after each call, raise if a fetched value or new state holds NaN or infinity"),
+    "dump": Setting("", str, "folder to write graphs, kernels and LLVM text of each compilation to"),
+    "fastmath": Setting(False, bool, "allow rewrites that assume finite values (x * 0 -> 0, x / x -> 1)"),
+    "optimize": Setting(True, bool, "rewrite and schedule; off: each op as it was written, plain loops"),
+    "verify": Setting(False, bool, "run the verifiers between compiler passes"),
+    "debug_memory": Setting("", str, "'poison' fills the workspace with NaN patterns before each call; 'no-reuse' gives every value its own memory"),
+    "seed": Setting(None, int, "seed of gf.random when gf.random.seed was not called; default: taken from the system"),
+    "floatX": Setting("float32", str, "default float dtype of front ends that have one"),
+}  # fmt: skip
+
+
+class Config:
+    """Values of all settings; assigning an unknown name or a wrong type raises GraphflowError."""
+
+    def __init__(self) -> None:
+        self.__dict__["_values"] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        setting = _known(name)
+        if name in self._values:
+            return self._values[name]
+        text = os.environ.get(f"GRAPHFLOW_{name.upper()}")
+        return setting.default if text is None else _parse(name, setting, text)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setting = _known(name)
+        self._values[name] = _parse(name, setting, value) if isinstance(value, str) else _typed(name, setting, value)
+
+    def __dir__(self) -> list[str]:
+        return list(SETTINGS)
+
+    @contextmanager
+    def override(self, **values: Any) -> Iterator[None]:
+        """`with gf.config.override(threads=1): ...`"""
+        before = dict(self._values)
+        for name, value in values.items():
+            setattr(self, name, value)
+        try:
+            yield
+        finally:
+            self.__dict__["_values"] = before
+
+
+def _known(name: str) -> Setting:
+    if name not in SETTINGS:
+        raise GraphflowError(f"no setting is called {name!r}", hint=f"settings are {', '.join(SETTINGS)}")
+    return SETTINGS[name]
+
+
+def _typed(name: str, setting: Setting, value: Any) -> Any:
+    if value is None and setting.default is None:
+        return None
+    if setting.kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+        raise GraphflowError(f"the setting {name} takes an int, not {value!r}")
+    if not isinstance(value, setting.kind):
+        raise GraphflowError(f"the setting {name} takes a {setting.kind.__name__}, not {value!r}")
+    return value
+
+
+def _parse(name: str, setting: Setting, text: str) -> Any:
+    if setting.kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off", ""):
+            return False
+    elif setting.kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            pass
+    else:
+        return text
+    raise GraphflowError(f"the setting {name} takes a {setting.kind.__name__}, not {text!r}", hint=setting.doc)
+
+
+config = Config()

@@ -1,0 +1,1 @@
+"""Types, Variables, Apply nodes, Ops, source lines and errors."""

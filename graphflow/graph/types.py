@@ -1,0 +1,104 @@
+"""The type of a Variable: an element type and a shape of ints and Dims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphflow.graph.dim import Dim, Size, Symbol, product, substitute
+from graphflow.graph.errors import DTypeError, ShapeError
+
+DType = np.dtype[Any]
+Shape = tuple[Size, ...]
+
+SUPPORTED = tuple(
+    np.dtype(name)
+    for name in (
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64",
+    )
+)  # fmt: skip
+
+
+def as_dtype(dtype: Any) -> DType:
+    """The NumPy dtype for a name, type or dtype; raises DTypeError for one graphflow has no kernels for."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(f"{dtype!r} is not a dtype", hint="use a NumPy dtype or its name, such as 'float32'") from None
+    native: DType = found.newbyteorder("=")
+    if native not in SUPPORTED:
+        names = ", ".join(d.name for d in SUPPORTED)
+        raise DTypeError(f"dtype {found} is not supported", hint=f"use one of {names}")
+    return native
+
+
+def is_float(dtype: DType) -> bool:
+    return dtype.kind == "f"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """`dtype` and `shape`; `shape` None means that even the rank is known only when fed.
+
+    In the shape given, None makes a fresh Dim: `TensorType.make("float32", (None, 784))`.
+    """
+
+    dtype: DType
+    shape: Shape | None
+
+    @staticmethod
+    def make(dtype: Any, shape: Sequence[Size | None] | None, name: str = "", origin: object = None) -> TensorType:
+        if shape is None:
+            return TensorType(as_dtype(dtype), None)
+        if isinstance(shape, int | Dim):
+            shape = (shape,)
+        return TensorType(as_dtype(dtype), tuple(_as_size(s, i, name, origin) for i, s in enumerate(shape)))
+
+    @property
+    def ndim(self) -> int | None:
+        return None if self.shape is None else len(self.shape)
+
+    @property
+    def known_shape(self) -> Shape:
+        if self.shape is None:
+            raise ShapeError("the rank is not known yet", hint="give the placeholder a shape")
+        return self.shape
+
+    @property
+    def is_static(self) -> bool:
+        return self.shape is not None and all(isinstance(s, int) for s in self.shape)
+
+    @property
+    def size(self) -> Size:
+        return product(self.known_shape)
+
+    @property
+    def nbytes(self) -> Size:
+        return self.size * self.dtype.itemsize
+
+    def substitute(self, values: Mapping[Symbol, Size]) -> TensorType:
+        if self.shape is None:
+            return self
+        return TensorType(self.dtype, tuple(substitute(s, values) for s in self.shape))
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.dtype.name}[...]"
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+
+def _as_size(size: Any, axis: int, name: str, origin: object) -> Size:
+    if size is None:
+        return Dim.symbol(f"{name or 'd'}.{axis}", origin=origin)
+    if isinstance(size, Dim):
+        return size
+    try:
+        n = int(size)
+    except (TypeError, ValueError):
+        raise ShapeError(f"{size!r} is not a size", hint="use an int, a Dim or None") from None
+    if n < 0:
+        raise ShapeError(f"axis {axis} has the negative size {n}", hint="use None for a size known at run time")
+    return n
