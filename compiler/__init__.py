@@ -1,0 +1,4 @@
+"""graphflow.compiler; see docs/architecture.md."""
+
+if not __name__.startswith("graphflow."):  # two copies of every class otherwise
+    raise ImportError("import graphflow.compiler, not compiler")

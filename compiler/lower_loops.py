@@ -1,0 +1,473 @@
+"""The loops of each kind of group: maps with row folds, column folds, contractions, nests."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphflow.compiler import kernel as K
+from graphflow.compiler.fuse import Kind, Level, axis_symbols, phases_of, point
+from graphflow.compiler.kernel import Buffer, Expr
+from graphflow.compiler.lower import CHUNK, PARTIALS, Lowered, Lowering, ScalarBuilder
+from graphflow.graph import source
+from graphflow.graph.dim import Dim, Size, Symbol, minimum, product
+from graphflow.graph.op import ContractOp, FoldOp, NestOp, ScalarOp
+from graphflow.graph.types import DType, Shape
+from graphflow.graph.variable import Apply, Variable
+
+ANY, SEQ = K.Kind.ANY, K.Kind.SEQ
+
+
+class MapLowering(Lowering):
+    """Elementwise values over a space, with folds over its trailing axes.
+
+    The folds split the work on a row into phases: values of phase p need folds of phase p - 1.
+    Each phase is one pass over the row.
+    """
+
+    def run(self) -> Lowered:
+        g = self.group
+        self.full_point, self.row_point = point(g.space), point(g.row_shape())
+        self.phase_of = phases_of(self.fusion, g)
+        outer = self.open_axes(g.row_shape(), 0, "ijpq")
+        inner = self.open_axes(g.space[len(g.row_shape()) :], len(g.row_shape()), "kl")
+        with contextlib.ExitStack() as stack:
+            self.enter_loops(stack, outer)
+            last = max(self.phase_of.values(), default=0)
+            for phase in range(last + 1):
+                self.row_values(phase)
+                self.pass_over_row(phase, inner)
+            self.row_values(last + 1)
+        return self.finish()
+
+    def enter_loops(self, stack: contextlib.ExitStack, loops: Sequence[tuple[Symbol, Size]]) -> None:
+        for var, extent in loops:
+            stack.enter_context(self.inside(lambda body, var=var, extent=extent: K.For(var, extent, ANY, body)))  # type: ignore[misc]
+
+    @contextlib.contextmanager
+    def loops_of_pass(self, inner: Sequence[tuple[Symbol, Size]], kind: K.Kind) -> Iterator[None]:
+        """Loops over the folded axes, with variables of their own."""
+        with contextlib.ExitStack() as stack:
+            for var, extent in inner:
+                self.moved[var] = stack.enter_context(self.loop(var.name, extent, kind))
+            yield
+        for var, _ in inner:
+            del self.moved[var]
+
+    def row_values(self, phase: int) -> None:
+        """Members of ROW level that become known before the pass of `phase`."""
+        for node in self.group.members:
+            v = node.outputs[0]
+            if self.group.level[v] is Level.ROW and self.phase_of[v] == phase and isinstance(node.op, ScalarOp):
+                at = point(v.shape)
+                self.bind(v, at, self.let("r", self.scalar(node, at, None)))
+                if v in self.group.stores:
+                    self.store(v, at, self.known[v, at])
+
+    def bind(self, v: Variable, at: tuple[Size, ...], e: Expr) -> None:
+        self.known[v, at] = e
+        if self.group.level.get(v) is Level.ROW:  # read from FULL level through broadcasting views
+            row = point(self.group.row_shape())
+            self.known[v, row + (0,) * (len(v.shape) - len(row))] = e
+
+    def pass_over_row(self, phase: int, inner: list[tuple[Symbol, Size]]) -> None:
+        g = self.group
+        folds = [n for n in g.members if isinstance(n.op, FoldOp) and self.phase_of[n.outputs[0]] == phase + 1]
+        stores = [v for v in g.stores if g.level.get(v, Level.FULL) is Level.FULL and self.phase_of.get(v, 0) == phase]
+        if not folds and not stores:
+            return
+        needed = self.needed_for(folds, stores)
+        if not folds:
+            with self.loops_of_pass(inner, ANY):
+                self.full_values(needed, stores)
+            self.end_pass()
+            return
+        row = RowFold(self, folds)
+        row.run(inner, lambda: self.full_values(needed, stores))
+        for node in folds:
+            v = node.outputs[0]
+            self.bind(v, self.row_point, row.result(node))
+            if v in g.stores:
+                self.store(v, self.row_point, self.known[v, self.row_point])
+
+    def needed_for(self, folds: Sequence[Apply], stores: Sequence[Variable]) -> list[Apply]:
+        """FULL-level members that a pass must compute, in order; what is in memory already is loaded."""
+        g = self.group
+        wanted: set[Variable] = set(stores)
+        order: list[Apply] = []
+        readers = [*folds]
+        for node in readers:
+            wanted |= {a.base for a in self.fusion.node_accesses(node)}
+        for node in reversed(g.members):
+            v = node.outputs[0]
+            if v not in wanted or g.level[v] is not Level.FULL or self.in_memory(v, stores):
+                continue
+            order.append(node)
+            wanted |= {a.base for a in self.fusion.node_accesses(node)}
+        return order[::-1]
+
+    def in_memory(self, v: Variable, stores: Sequence[Variable]) -> bool:
+        """Stored by an earlier pass over the same row."""
+        return v in self.group.stores and v not in stores
+
+    def full_values(self, needed: Sequence[Apply], stores: Sequence[Variable]) -> None:
+        at = self.full_point
+        for node in needed:
+            v = node.outputs[0]
+            self.known[v, at] = self.let("v", self.scalar(node, at, None))
+        for v in stores:
+            entered = self.known.get((v, at))
+            self.store(v, point(v.shape), entered if entered is not None else self.value(v, point(v.shape), enter=True))
+        self.forget = [(n.outputs[0], at) for n in needed]
+
+    def end_pass(self) -> None:
+        for key in getattr(self, "forget", ()):
+            self.known.pop(key, None)
+
+
+class RowFold:
+    """Folds over the trailing axes of one row, all in the same pass."""
+
+    def __init__(self, lowering: MapLowering, folds: Sequence[Apply]) -> None:
+        self.l = lowering
+        self.folds = folds
+        self.acc: dict[Apply, tuple[Buffer, ...]] = {}
+
+    def run(self, inner: list[tuple[Symbol, Size]], compute: Callable[[], None]) -> None:
+        lw = self.l
+        size = product([extent for _, extent in inner])
+        for node in self.folds:
+            self.acc[node] = self.start(node)
+        sequential = any(self.monoid(n).startswith("arg") for n in self.folds)
+        if len(inner) == 1 and not sequential:
+            self.canonical(inner[0][0], size, compute)
+        else:  # strided rows and argmax: in order, one accumulator
+            with lw.loops_of_pass(inner, SEQ):
+                compute()
+                for node in self.folds:
+                    self.step(node, self.acc[node], ())
+        lw.end_pass()
+        self.count = size
+
+    @staticmethod
+    def monoid(node: Apply) -> str:
+        assert isinstance(node.op, FoldOp)
+        return node.op.monoid
+
+    def operand(self, node: Apply) -> Expr:
+        op, x = node.op, node.inputs[0]
+        assert isinstance(op, FoldOp)
+        e: Expr = op.before(ScalarBuilder(tuple(map(self.l.actual, point(x.shape))), x.shape), self.l.value(x, self.l.full_point))
+        return e
+
+    def start(self, node: Apply) -> tuple[Buffer, ...]:
+        lw, monoid = self.l, self.monoid(node)
+        if monoid.startswith("arg"):
+            best = lw.reg("best", node.inputs[0].dtype)
+            where = lw.reg("where", K.I64)
+            lw.emit(K.Store(best, (), K.const(best.dtype, 0)))
+            lw.emit(K.Store(where, (), K.const(K.I64, -1)))
+            return best, where
+        acc = lw.reg("acc", node.outputs[0].dtype)
+        lw.emit(K.Store(acc, (), lw.fold_identity(monoid, acc.dtype)))
+        return (acc,)
+
+    def step(self, node: Apply, acc: tuple[Buffer, ...], at: tuple[Size, ...]) -> None:
+        lw, monoid = self.l, self.monoid(node)
+        if not monoid.startswith("arg"):
+            lw.emit(K.Fold(monoid, acc[0], at, (self.operand(node),)))
+            return
+        best, where = acc
+        x = lw.let("x", self.operand(node))
+        old, index = K.Load(best, at), K.Load(where, at)
+        better = (old < x) if monoid == "argmax" else (x < old)
+        if x.dtype.kind == "f":  # the first NaN wins and stays
+            better = (better | x.ne(x)) & old.eq(old)
+        better = lw.let("better", better | (index < 0))
+        here = lw.let("here", self.flat_inner())
+        lw.emit(K.Store(where, at, K.select(better, here, index)))
+        lw.emit(K.Store(best, at, K.select(better, x, old)))
+
+    def flat_inner(self) -> Expr:
+        """The position within the row, row-major over the folded axes."""
+        lw = self.l
+        rows = len(lw.group.row_shape())
+        shape = lw.group.space[rows:]
+        ix = tuple(map(lw.actual, lw.full_point[rows:]))
+        return ScalarBuilder(ix, shape).flat()
+
+    def canonical(self, var: Symbol, size: Size, compute: Callable[[], None]) -> None:
+        """fold64: 64 partial results in chunks of 4096, combined by a fixed tree, chunks in order.
+
+        Partials that never receive an element are left out: they hold the identity.
+        """
+        lw = self.l
+        lanes = PARTIALS
+        if isinstance(size, int):
+            while lanes > 1 and lanes // 2 >= size:
+                lanes //= 2
+        chunked = not isinstance(size, int) or size > CHUNK
+        with contextlib.ExitStack() as stack:
+            start: Size = 0
+            length: Size = size
+            if chunked:
+                c = stack.enter_context(lw.loop("c", (size + CHUNK - 1) // CHUNK, SEQ))
+                start, length = c * CHUNK, minimum(size - c * CHUNK, CHUNK)
+            parts = {n: lw.reg("part", self.acc[n][0].dtype, (lanes,)) for n in self.folds}
+            with lw.loop("l", lanes) as lane:
+                for n, part in parts.items():
+                    lw.emit(K.Store(part, (lane,), lw.fold_identity(self.monoid(n), part.dtype)))
+            full, rest = length // lanes, length % lanes
+            if not (isinstance(full, int) and full == 0):
+                with lw.loop("r", full, SEQ) as r, lw.loop("l", lanes) as lane:
+                    self.element(var, start + r * lanes + lane, parts, lane, compute)
+            if not (isinstance(rest, int) and rest == 0):
+                with lw.loop("l", lanes) as lane, lw.inside(lambda body: K.Mask(K.index(lane) < K.index(rest), body)):
+                    self.element(var, start + full * lanes + lane, parts, lane, compute)
+            half = lanes // 2
+            while half:
+                with lw.loop("l", half) as lane:
+                    for n, part in parts.items():
+                        lw.emit(K.Fold(self.monoid(n), part, (lane,), (K.Load(part, (lane + half,)),)))
+                half //= 2
+            for n, part in parts.items():
+                lw.emit(K.Fold(self.monoid(n), self.acc[n][0], (), (K.Load(part, (0,)),)))
+
+    def element(self, var: Symbol, at: Size, parts: dict[Apply, Buffer], lane: Size, compute: Callable[[], None]) -> None:
+        lw = self.l
+        lw.moved[var] = at
+        compute()
+        for n in self.folds:
+            self.step(n, (parts[n],), (lane,))
+        lw.end_pass()
+        del lw.moved[var]
+
+    def result(self, node: Apply) -> Expr:
+        lw, op = self.l, node.op
+        assert isinstance(op, FoldOp)
+        acc = self.acc[node]
+        e: Expr = K.Load(acc[-1], ())
+        if self.monoid(node).startswith("arg"):
+            return lw.let("arg", e)
+        return lw.let("s", op.after(ScalarBuilder(), e, K.index(self.count)))
+
+
+class ColumnLowering(Lowering):
+    """A fold that keeps the last axis: for each kept place, the folded axes in order."""
+
+    def run(self) -> Lowered:
+        g = self.group
+        node = g.members[0]
+        op, (x,) = node.op, node.inputs
+        assert isinstance(op, FoldOp)
+        outer = self.open_axes(g.space, 0, "ijpq")
+        with contextlib.ExitStack() as stack:
+            for var, extent in outer:
+                stack.enter_context(self.inside(lambda body, var=var, extent=extent: K.For(var, extent, ANY, body)))  # type: ignore[misc]
+            e = self.fold(node, op, x)
+            epilogue(self, node, e)
+        return self.finish()
+
+    def fold(self, node: Apply, op: FoldOp, x: Variable) -> Expr:
+        acc = self.reg("acc", node.outputs[0].dtype)
+        arg = op.monoid.startswith("arg")
+        where = self.reg("where", K.I64) if arg else acc
+        best = self.reg("best", x.dtype) if arg else acc
+        if arg:
+            self.emit(K.Store(where, (), K.const(K.I64, -1)))
+            self.emit(K.Store(best, (), K.const(x.dtype, 0)))
+        else:
+            self.emit(K.Store(acc, (), self.fold_identity(op.monoid, acc.dtype)))
+        kept = iter(point(node.outputs[0].shape))
+        at: list[Size] = []
+        position: Size = 0
+        with contextlib.ExitStack() as stack:
+            for axis, size in enumerate(x.shape):
+                if axis in op.axes:
+                    k = stack.enter_context(self.loop("k", size, SEQ))
+                    at.append(0 if isinstance(size, int) and size == 1 else k)
+                    position = position * size + k
+                else:
+                    at.append(next(kept))
+            b = ScalarBuilder(tuple(map(self.actual, at)), x.shape)
+            e: Expr = op.before(b, self.value(x, tuple(at)))
+            if arg:
+                e = self.let("x", e)
+                old, index = K.Load(best, ()), K.Load(where, ())
+                better = (old < e) if op.monoid == "argmax" else (e < old)
+                if e.dtype.kind == "f":
+                    better = (better | e.ne(e)) & old.eq(old)
+                better = self.let("better", better | (index < 0))
+                self.emit(K.Store(where, (), K.select(better, K.index(position), index)))
+                self.emit(K.Store(best, (), K.select(better, e, old)))
+            else:
+                self.emit(K.Fold(op.monoid, acc, (), (e,)))
+        if arg:
+            return self.let("arg", K.Load(where, ()))
+        count = product([x.shape[a] for a in op.axes])
+        return self.let("s", op.after(ScalarBuilder(), K.Load(acc, ()), K.index(count)))
+
+
+def epilogue(lowering: Lowering, node: Apply, e: Expr) -> None:
+    """Store the group's first value and what its elementwise members make of it."""
+    g = lowering.group
+    at = point(g.space)
+    lowering.known[node.outputs[0], at] = e
+    for member in g.members[1:]:
+        v = member.outputs[0]
+        lowering.known[v, at] = lowering.let("v", lowering.scalar(member, at, None))
+    for v in g.stores:
+        lowering.store(v, at, lowering.known[v, at])
+
+
+class ContractLowering(Lowering):
+    """A sum of products: output axes, then the summed axes in order into one accumulator."""
+
+    def run(self) -> Lowered:
+        g = self.group
+        node = g.members[0]
+        op = node.op
+        assert isinstance(op, ContractOp)
+        left, right, out = op.labels
+        axes = dict(zip(out, axis_symbols(len(out)), strict=True))
+        sizes: dict[str, Size] = {}
+        for labels, v in ((left, node.inputs[0]), (right, node.inputs[1])):
+            for label, size in zip(labels, v.shape, strict=True):
+                if label not in sizes or (isinstance(sizes[label], int) and sizes[label] == 1):
+                    sizes[label] = size
+        outer = self.open_axes(g.space, 0, "ijpq", merge=False)
+        ix: dict[str, Size] = {label: 0 if isinstance(s, int) and s == 1 else Dim.of(axes[label]) for label, s in zip(out, g.space, strict=True)}
+        summed = [label for label in left if label not in out]
+        summed += [label for label in right if label not in out and label not in summed]
+        with contextlib.ExitStack() as stack:
+            for var, extent in outer:
+                stack.enter_context(self.inside(lambda body, var=var, extent=extent: K.For(var, extent, ANY, body)))  # type: ignore[misc]
+            dtype = node.outputs[0].dtype
+            acc = self.reg("acc", dtype)
+            self.emit(K.Store(acc, (), K.const(dtype, 0)))
+            with contextlib.ExitStack() as reduction:
+                for label in summed:
+                    k = reduction.enter_context(self.loop("k", sizes[label], SEQ))
+                    ix[label] = 0 if isinstance(sizes[label], int) and sizes[label] == 1 else k
+                a, b = (
+                    self.value(v, tuple(0 if isinstance(s, int) and s == 1 else ix[label] for label, s in zip(labels, v.shape, strict=True)))
+                    for labels, v in ((left, node.inputs[0]), (right, node.inputs[1]))
+                )
+                self.emit(K.Fold("or", acc, (), (a & b,)) if dtype.kind == "b" else K.Fold("dot", acc, (), (a, b)))
+            epilogue(self, node, self.let("s", K.Load(acc, ())))
+        self.depth = product([sizes[label] for label in summed])
+        return self.finish()
+
+    def work(self) -> Size:
+        return super().work() * self.depth
+
+
+class NestLowering(Lowering):
+    """A NestOp writes its own loops."""
+
+    def run(self) -> Lowered:
+        (node,) = self.group.members
+        op = node.op
+        assert isinstance(op, NestOp)
+        ins = [Operand(self, v) for v in node.inputs]
+        outs = [Result(self, v) for v in node.outputs]
+        with source.at(node.source):
+            op.nest(Nest(self, str(op.name)), ins, outs)
+        return self.finish()
+
+
+class Operand:
+    """An input of a nest: `load(*ix)`; producers that were fused are computed there."""
+
+    def __init__(self, lowering: Lowering, v: Variable) -> None:
+        self._lowering, self._v = lowering, v
+        self.shape: Shape = v.shape
+        self.dtype: DType = v.dtype
+
+    def load(self, *ix: Size) -> Expr:
+        return self._lowering.value(self._v, ix)
+
+
+class Result:
+    """An output of a nest: `store(ix, value)`, and `load(*ix)` of what was stored."""
+
+    def __init__(self, lowering: Lowering, v: Variable) -> None:
+        self._lowering, self._v = lowering, v
+        self.shape: Shape = v.shape
+        self.dtype: DType = v.dtype
+
+    def store(self, ix: tuple[Size, ...], value: Expr) -> None:
+        assert value.dtype == self.dtype, (value.dtype, self.dtype)
+        self._lowering.emit(K.Store(self._lowering.buffer(self._v, self.shape), tuple(ix), value))
+
+    def load(self, *ix: Size) -> Expr:
+        return K.Load(self._lowering.buffer(self._v, self.shape), ix)
+
+
+class Register:
+    """A local scalar of a nest."""
+
+    def __init__(self, lowering: Lowering, buffer: Buffer) -> None:
+        self._lowering, self._buffer = lowering, buffer
+
+    def get(self) -> Expr:
+        return self._lowering.let("t", K.Load(self._buffer, ()))
+
+    def set(self, value: Expr) -> None:
+        self._lowering.emit(K.Store(self._buffer, (), value))
+
+
+class Nest(ScalarBuilder):
+    """The loop builder handed to `NestOp.nest`."""
+
+    def __init__(self, lowering: Lowering, name: str) -> None:
+        super().__init__()
+        self._lowering, self._name = lowering, name
+
+    @contextlib.contextmanager
+    def loop(self, name: str, extent: Size, *, sequential: bool = False) -> Iterator[Size]:
+        with self._lowering.loop(name, extent, SEQ if sequential else ANY) as i:
+            yield i
+
+    @contextlib.contextmanager
+    def mask(self, cond: Expr) -> Iterator[None]:
+        with self._lowering.inside(lambda body: K.Mask(cond, body)):
+            yield
+
+    def register(self, dtype: Any, init: Expr) -> Register:
+        r = Register(self._lowering, self._lowering.reg("reg", np.dtype(dtype)))
+        r.set(init)
+        return r
+
+    def let(self, value: Expr) -> Expr:
+        return self._lowering.let("t", value)
+
+    def value(self, ix: Size) -> Expr:
+        return K.index(ix)
+
+    def position(self, value: Expr, extent: Size, message: str) -> Size:
+        """An int64 value as an index: clamped into the axis; out of range fails the run with `message`."""
+        lw = self._lowering
+        v = lw.let("at", K.cast(K.I64, value))
+        n = K.index(extent)
+        ok = (K.const(K.I64, 0) <= v) & (v < n)
+        site = f"{self._name}: {message}" if not message.startswith(self._name) else message
+        where = source.describe(source.here())
+        lw.sites.append(f"{site}\n{where}" if where else site)
+        lw.emit(K.Check(ok, len(lw.sites) - 1, v))
+        var = lw.symbol("pos", 0, extent)
+        clamped = K.call("max", K.const(K.I64, 0), K.call("min", n - 1, v))
+        lw.emit(K.Let(var, clamped))
+        return Dim.of(var)
+
+
+LOWERINGS: dict[Kind, type[Any]] = {
+    Kind.MAP: MapLowering,
+    Kind.COLUMN: ColumnLowering,
+    Kind.CONTRACT: ContractLowering,
+    Kind.NEST: NestLowering,
+}
+

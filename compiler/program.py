@@ -1,0 +1,363 @@
+"""The Program: what an Executable runs and a bundle exports.
+
+One native function does everything a call needs, in order: sizes from Dims, kernel launches,
+run-time checks before the first write to state, writes to state last.
+
+    int32 NAME(const void *const *in, void *const *out, const int64 *dims, void *const *state,
+               const void *const *consts, void *workspace, const gf_parallel *par)
+
+`gf_parallel` is `{ void (*run)(void *ctx, void (*fn)(void *, int64, int64), void *args, int64 n); void *ctx; }`.
+The workspace begins with the error record (site + 1, operand), then room for a launch's
+arguments, then the arena.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from graphflow.compiler import kernel as K
+from graphflow.compiler import memory
+from graphflow.compiler.emit import Emitter, Value
+from graphflow.compiler.fuse import Fusion, Group, fuse
+from graphflow.compiler.lower import Lowered, lower
+from graphflow.compiler.print import to_text
+from graphflow.compiler.rebuild import Substitution
+from graphflow.compiler.schedule import schedule
+from graphflow.compiler.target.machine import Machine
+from graphflow.graph.dim import Dim, Size, Symbol, symbols_of
+from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
+
+PARALLEL_WORK = 60_000  # elementary operations below which threads cost more than they bring
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a launch's operand is: `kind` in/out/state/const with a number, or arena with an offset."""
+
+    kind: str
+    number: int = 0
+    offset: Size = 0
+
+
+@dataclass
+class Launch:
+    """A kernel and its operands."""
+
+    proc: K.Proc
+    places: list[Place]
+    first_site: int
+    group: Group
+
+
+@dataclass
+class Program:
+    """What to launch, in order, and with what."""
+
+    inputs: list[Placeholder]
+    state: list[Shared]
+    constants: list[Constant]
+    outputs: list[Variable]
+    updates: list[tuple[Shared, Variable]]
+    dims: list[Symbol]
+    launches: list[Launch]
+    copies: list[tuple[Place, Place, Size]]
+    workspace: Size
+    sites: list[str]
+
+    @property
+    def kernels(self) -> list[K.Proc]:
+        return [launch.proc for launch in self.launches]
+
+
+class Assembler:
+    """Fused groups -> Program."""
+
+    def __init__(self, inputs: Sequence[Placeholder], outputs: Sequence[Variable], updates: Sequence[tuple[Shared, Variable]], machine: Machine, reuse: bool = True) -> None:
+        self.inputs, self.outputs, self.updates = list(inputs), list(outputs), list(updates)
+        self.machine = machine
+        self.reuse = reuse
+        self.fusion: Fusion = fuse([*outputs, *(v for _, v in updates)])
+        self.state: list[Shared] = [s for s, _ in updates]
+        self.constants: list[Constant] = []
+        self.target_of: dict[Variable, Place] = {}
+        self.procs: dict[str, K.Proc] = {}
+
+    def run(self) -> Program:
+        for i, v in enumerate(self.outputs):
+            self.target_of[self.fusion.root(v)] = Place("out", i)
+        order = self.order_groups()
+        lowered = [lower(self.fusion, g, f"k{i}") for i, g in enumerate(order)]
+        copies = self.place_updates(order, lowered)
+        plan = self.plan_memory(order, lowered, copies)
+        for v, offset in plan.offset.items():
+            self.target_of[v] = Place("arena", offset=offset)
+        launches: list[Launch] = []
+        sites: list[str] = []
+        for one in lowered:
+            places = [self.place(p.root) for p in one.params]
+            launches.append(Launch(self.kernel(one), places, len(sites), one.group))
+            sites.extend(one.proc.sites)
+        moves = [(self.place(v), Place("state", self.state.index(s)), v.type.nbytes) for s, v in copies]
+        return Program(self.inputs, self.state, self.constants, self.outputs, self.updates, self.dims_of(launches, plan.total), launches, moves, plan.total, sites)
+
+    def kernel(self, one: Lowered) -> K.Proc:
+        """The scheduled kernel.  Kernels with the same text are one function, named by that text."""
+        shape = one.group.kind.value
+        text = f"{shape} {to_text(replace(one.proc, name='k', notes=()))}"
+        found = self.procs.get(text)
+        if found is None:
+            name = "k_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+            found = self.procs[text] = replace(schedule(one.proc, self.machine, shape), name=name)
+        return found
+
+    def order_groups(self) -> list[Group]:
+        """Groups that write state, and what depends on them, go last."""
+        roots = {self.fusion.root(v) for _, v in self.updates}
+        late: set[Group] = set()
+        for g in self.fusion.groups:
+            reads = {self.fusion.home(a.base) for node in g.members for a in self.fusion.node_accesses(node)}
+            if any(v in roots for v in g.stores) or reads & late:
+                late.add(g)
+        groups = [g for g in self.fusion.groups if g.stores]
+        early = [g for g in groups if g not in late]
+        return early + [g for g in groups if g in late]
+
+    def place_updates(self, order: list[Group], lowered: list[Lowered]) -> list[tuple[Shared, Variable]]:
+        """Write new values straight into state where every reader of the old value ran before; copy the others."""
+        copies: list[tuple[Shared, Variable]] = []
+        for s, v in self.updates:
+            root = self.fusion.root(v)
+            writer = order.index(self.fusion.group_of[root])
+            later_readers = any(p.root is s for one in lowered[writer + 1 :] for p in one.params)
+            one = lowered[writer]
+            reads = [p for p in one.params if p.root is s]
+            if root in self.target_of or later_readers or root.type.nbytes != s.type.nbytes or not all(in_place(one, p.buffer, root) for p in reads):
+                copies.append((s, v))
+                continue
+            self.target_of[root] = Place("state", self.state.index(s))
+            for p in reads:
+                lowered[writer] = merge(lowered[writer], p.buffer, root)
+        return copies
+
+    def plan_memory(self, order: list[Group], lowered: list[Lowered], copies: list[tuple[Shared, Variable]]) -> memory.Plan:
+        first: dict[Variable, int] = {}
+        last: dict[Variable, int] = {}
+        for i, (g, one) in enumerate(zip(order, lowered, strict=True)):
+            for v in g.stores:
+                first[v] = last[v] = i
+            for p in one.params:
+                if p.root in first:
+                    last[p.root] = i
+        for _, v in copies:
+            last[self.fusion.root(v)] = len(order)
+        spans = [(v, first[v], last[v]) for v in first if v not in self.target_of]
+        slots = max((len(one.params) + len(one.proc.dims) + 1 for one in lowered), default=0)
+        return memory.plan(spans, memory.HEADER + 8 * ((slots + 7) // 8 * 8), self.reuse)
+
+    def place(self, v: Variable) -> Place:
+        if v in self.target_of:
+            return self.target_of[v]
+        if isinstance(v, Constant):
+            if v not in self.constants:
+                self.constants.append(v)
+            return Place("const", self.constants.index(v))
+        if isinstance(v, Shared):
+            if v not in self.state:
+                self.state.append(v)
+            return Place("state", self.state.index(v))
+        assert isinstance(v, Placeholder), v
+        return Place("in", self.inputs.index(v))
+
+    def dims_of(self, launches: list[Launch], total: Size) -> list[Symbol]:
+        found: dict[Symbol, None] = {}
+        for launch in launches:
+            found.update(dict.fromkeys(launch.proc.dims))
+        for size in [total, *(p.offset for launch in launches for p in launch.places)]:
+            found.update(dict.fromkeys(sorted(symbols_of(size), key=lambda s: s.serial)))
+        for v in self.outputs:
+            for size in v.shape:
+                found.update(dict.fromkeys(sorted(symbols_of(size), key=lambda s: s.serial)))
+        return list(found)
+
+
+def in_place(one: Lowered, old: K.Buffer, root: Variable) -> bool:
+    """May `old` be overwritten by the kernel's result `root`?  Only if each element is read just where it is written, before."""
+    new = next(p.buffer for p in one.params if p.root is root)
+    if old.shape != new.shape:
+        return False
+    places = [s.at for s in K.statements(one.proc.body) if isinstance(s, K.Store) and s.buffer is new]
+    return len(places) == 1 and _reads_before(one.proc.body, old, new, places[0])
+
+
+def _reads_before(body: K.Block, old: K.Buffer, new: K.Buffer, at: tuple[Size, ...]) -> bool:
+    """All loads of `old` stand in the block of the one store to `new`, before it, at the same index."""
+    home = next((b for b in _all_blocks(body) if any(isinstance(s, K.Store) and s.buffer is new for s in b)), ())
+    allowed = 0
+    for s in home:
+        for e in K.own_exprs(s):
+            allowed += sum(isinstance(x, K.Load) and x.buffer is old and x.at == at for x in K.subexprs(e))
+        if isinstance(s, K.Store) and s.buffer is new:
+            break
+    return allowed == sum(x.buffer is old for x in K.loads(body))
+
+
+def _all_blocks(body: K.Block) -> list[K.Block]:
+    found = [body]
+    for s in body:
+        for inner in K.blocks(s):
+            found.extend(_all_blocks(inner))
+    return found
+
+
+def merge(one: Lowered, old: K.Buffer, root: Variable) -> Lowered:
+    """Make reads of `old` reads of the buffer of `root`: the kernel works in place."""
+    new = next(p for p in one.params if p.root is root)
+    both = replace(new.buffer, mode=K.Mode.INOUT)
+    params = [replace(p, buffer=both) if p is new else p for p in one.params if p.buffer is not old]
+    body = Substitution({}, {old: (both, ()), new.buffer: (both, ())}).block(one.proc.body)
+    return Lowered(replace(one.proc, body=body, params=tuple(p.buffer for p in params)), params, one.group)
+
+
+# --- the native entry ---------------------------------------------------------------------------
+class Entry:
+    """LLVM text of the Program's one function."""
+
+    def __init__(self, program: Program, machine: Machine, name: str) -> None:
+        self.program, self.name = program, name
+        outline = K.Proc(name, tuple(program.dims), (), ())
+        self.e = Emitter(outline, machine)
+        self.e.env = {d: Value(f"%d{i}", K.I64) for i, d in enumerate(program.dims)}
+        self.trampolines: dict[str, str] = {}
+
+    def text(self) -> str:
+        e, p = self.e, self.program
+        for i in range(len(p.dims)):
+            e.effect(f"%dp{i} = getelementptr i64, ptr %dims, i64 {i}")
+            e.effect(f"%d{i} = load i64, ptr %dp{i}, align 8")
+        e.effect("store i64 0, ptr %ws, align 8")
+        for launch in p.launches:
+            self.launch(launch)
+            if launch.proc.sites:
+                self.stop_on_error(launch)
+        for source, target, size in p.copies:
+            self.copy(source, target, size)
+        e.scopes[-1].block.end = "ret i32 0"
+        body = "\n".join(f"{b.label}:\n" + "".join(f"  {line}\n" for line in b.lines) + f"  {b.end}" for b in e.blocks)
+        head = f"define i32 @{self.name}(ptr %in, ptr %out, ptr %dims, ptr %state, ptr %consts, ptr %ws, ptr %par) #0 {{\n"
+        return head + body + "\n}\n" + "".join(self.trampolines.values())
+
+    def stop_on_error(self, launch: Launch) -> None:
+        """After a kernel with checks: return 6, with the Program's number of the site in the record."""
+        e = self.e
+        record = e.here("load i64, ptr %ws, align 8", K.I64, 1)
+        failed = e.here(f"icmp ne i64 {record.text}, 0", K.BOOL, 1)
+        outer = e.scopes[-1].block
+        leave, go = e.new_block("failed"), e.new_block("fine")
+        outer.end = f"br i1 {failed.text}, label %{leave.label}, label %{go.label}"
+        number = e.fresh()
+        leave.lines += [f"{number} = add i64 {record.text}, {launch.first_site}", f"store i64 {number}, ptr %ws, align 8"]
+        leave.end = "ret i32 6"
+        e.scopes[-1].block = go
+
+    def pointer(self, place: Place) -> str:
+        e = self.e
+        if place.kind == "arena":
+            offset = e.index(place.offset)
+            return e.pure(f"getelementptr i8, ptr %ws, i64 {offset.text}", K.I64, 1, 0).text
+        table = {"in": "%in", "out": "%out", "state": "%state", "const": "%consts"}[place.kind]
+        slot = e.pure(f"getelementptr ptr, ptr {table}, i64 {place.number}", K.I64, 1, 0).text
+        return e.pure(f"load ptr, ptr {slot}, align 8", K.I64, 1, 0).text
+
+    def launch(self, launch: Launch) -> None:
+        e, proc = self.e, launch.proc
+        pointers = [self.pointer(p) for p in launch.places]
+        dims = [e.index(Dim.of(d)).text for d in proc.dims]
+        args = ", ".join([*(f"ptr {p}" for p in pointers), *(f"i64 {d}" for d in dims), "ptr %ws"])
+        team = proc.team
+        extent = e.index(team.extent) if team is not None else Value("1", K.I64)
+        if team is None:
+            e.effect(f"call void @{proc.name}({args}, i64 0, i64 1)")
+            return
+        work = e.index(proc.work)
+        big = e.here(f"icmp sgt i64 {work.text}, {PARALLEL_WORK}", K.BOOL, 1)
+        several = e.here(f"icmp sgt i64 {extent.text}, 1", K.BOOL, 1)
+        has = e.here("icmp ne ptr %par, null", K.BOOL, 1)
+        both = e.here(f"and i1 {big.text}, {several.text}", K.BOOL, 1)
+        shared = e.here(f"and i1 {both.text}, {has.text}", K.BOOL, 1)
+        outer = e.scopes[-1].block
+        many, one = e.new_block("many"), e.new_block("one")
+        e.count += 1
+        after = e.new_block("after")
+        outer.end = f"br i1 {shared.text}, label %{many.label}, label %{one.label}"
+        one.lines.append(f"call void @{proc.name}({args}, i64 0, i64 {extent.text})")
+        one.end = many.end = f"br label %{after.label}"
+        self.team_call(many.lines, launch, pointers, dims, extent.text)
+        e.scopes[-1].block = after
+
+    def team_call(self, lines: list[str], launch: Launch, pointers: list[str], dims: list[str], extent: str) -> None:
+        e = self.e
+        for i, (t, value) in enumerate([*(("ptr", p) for p in pointers), *(("i64", d) for d in dims), ("ptr", "%ws")]):
+            slot = e.fresh()
+            lines.append(f"{slot} = getelementptr i8, ptr %ws, i64 {memory.HEADER + 8 * i}")
+            lines.append(f"store {t} {value}, ptr {slot}, align 8")
+        args, run, ctx_slot, ctx = e.fresh(), e.fresh(), e.fresh(), e.fresh()
+        lines += [
+            f"{args} = getelementptr i8, ptr %ws, i64 {memory.HEADER}",
+            f"{run} = load ptr, ptr %par, align 8",
+            f"{ctx_slot} = getelementptr ptr, ptr %par, i64 1",
+            f"{ctx} = load ptr, ptr {ctx_slot}, align 8",
+            f"call void {run}(ptr {ctx}, ptr @{launch.proc.name}.team, ptr {args}, i64 {extent})",
+        ]
+        self.trampolines.setdefault(launch.proc.name, trampoline(launch.proc))
+
+    def copy(self, source: Place, target: Place, size: Size) -> None:
+        """Bytes from a buffer to state, eight at a time (no memcpy call: bundles have no libc)."""
+        e = self.e
+        src, dst, n = self.pointer(source), self.pointer(target), e.index(size).text
+        e.effect(f"call void @gf.copy(ptr {dst}, ptr {src}, i64 {n})")
+
+
+COPY = """define internal void @gf.copy(ptr %dst, ptr %src, i64 %n) #0 {
+entry:
+  %words = lshr i64 %n, 3
+  %any = icmp ne i64 %words, 0
+  br i1 %any, label %word, label %bytes
+word:
+  %i = phi i64 [ 0, %entry ], [ %i1, %word ]
+  %ps = getelementptr i64, ptr %src, i64 %i
+  %pd = getelementptr i64, ptr %dst, i64 %i
+  %v = load i64, ptr %ps, align 1
+  store i64 %v, ptr %pd, align 1
+  %i1 = add i64 %i, 1
+  %more = icmp ult i64 %i1, %words
+  br i1 %more, label %word, label %bytes
+bytes:
+  %done = shl i64 %words, 3
+  %left = icmp ult i64 %done, %n
+  br i1 %left, label %byte, label %end
+byte:
+  %j = phi i64 [ %done, %bytes ], [ %j1, %byte ]
+  %qs = getelementptr i8, ptr %src, i64 %j
+  %qd = getelementptr i8, ptr %dst, i64 %j
+  %b = load i8, ptr %qs, align 1
+  store i8 %b, ptr %qd, align 1
+  %j1 = add i64 %j, 1
+  %again = icmp ult i64 %j1, %n
+  br i1 %again, label %byte, label %end
+end:
+  ret void
+}
+"""
+
+
+def trampoline(proc: K.Proc) -> str:
+    """`@kernel.team(ptr args, i64 lo, i64 hi)`: the form the thread pool calls."""
+    lines: list[str] = []
+    args: list[str] = []
+    for i, t in enumerate(["ptr"] * len(proc.params) + ["i64"] * len(proc.dims) + ["ptr"]):
+        lines.append(f"  %s{i} = getelementptr i64, ptr %args, i64 {i}\n  %a{i} = load {t}, ptr %s{i}, align 8\n")
+        args.append(f"{t} %a{i}")
+    call = f"  call void @{proc.name}({', '.join(args)}, i64 %lo, i64 %hi)\n  ret void\n"
+    return f"define void @{proc.name}.team(ptr %args, i64 %lo, i64 %hi) #0 {{\nentry:\n{''.join(lines)}{call}}}\n"

@@ -1,0 +1,284 @@
+"""Which rewrites a kernel gets on a CPU: a function from (kernel, machine) to a kernel for each shape of nest.
+
+Strategies look at loops and indices only.  They use tables and sizes, never a stopwatch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphflow.compiler import kernel as K
+from graphflow.compiler.kernel import Fold, For, Kind, Load, Proc, Store
+from graphflow.compiler.schedule.distribute import distribute, is_straight
+from graphflow.compiler.schedule.loops import find_loop, loops
+from graphflow.compiler.schedule.rewrites import cut, interchange, set_kind, split
+from graphflow.compiler.schedule.tiling import tile
+from graphflow.compiler.target.machine import Machine
+from graphflow.graph.dim import Dim, Size, Symbol, row_major_strides, symbols_of
+from graphflow.graph.types import DType
+
+TEAM_ELEMENTS = 4096  # elements of a flat map one team iteration takes
+LARGE_CHUNK = 64  # the same for bodies too large to copy
+TILE_ROWS, TILE_VECTORS = 8, 3  # of a contraction's register tile: 24 accumulators
+SMALL_MACHINE_TILE = (4, 3)  # with 16 vector registers
+MAX_COPIED = 64  # statements; larger bodies are not copied for a remainder
+
+
+# --- facts about a kernel -----------------------------------------------------------------------
+def stride_of(access: Load | Store | Fold, var: Symbol) -> Size | None:
+    """How far apart in memory neighbours along `var` are; None where the index is not linear in it."""
+    flat: Size = 0
+    for i, step in zip(access.at, row_major_strides(access.buffer.shape), strict=True):
+        flat = flat + i * step
+    if not isinstance(flat, Dim) or var not in flat.symbols():
+        return 0
+    total: Size = 0
+    for mono, c in flat.terms.items():
+        if var in mono:
+            rest = list(mono)
+            rest.remove(var)
+            if var in rest:
+                return None
+            total = total + (Dim({tuple(rest): c}) if rest else c)
+        elif any(not isinstance(a, Symbol) and var in symbols_of(Dim.of(a)) for a in mono):
+            return None
+    return total
+
+
+def widest(body: K.Block) -> DType:
+    """The dtype that fills vectors first: the widest one stored or folded."""
+    found = [s.buffer.dtype for s in K.statements(body) if isinstance(s, Store | Fold)]
+    return max(found, key=lambda d: d.itemsize, default=K.F32)
+
+
+def vector_width(body: K.Block, machine: Machine) -> int:
+    return machine.lanes(widest(body)) if machine.vector_bits else 1
+
+
+def innermost(proc: Proc) -> Iterator[For]:
+    """Independent loops of straight-line code."""
+    for loop in loops(proc.body):
+        if loop.kind is Kind.ANY and all(is_straight(s) or isinstance(s, K.Alloc) for s in loop.body):
+            yield loop
+
+
+def power_of_two(n: int) -> int:
+    return 1 << max(0, n - 1).bit_length()
+
+
+# --- elementwise and row kernels ------------------------------------------------------------------
+def vectorise(proc: Proc, var: Symbol, machine: Machine) -> Proc:
+    """Turn an innermost independent loop into lanes: whole vectors, then one masked vector."""
+    loop = find_loop(proc, var)
+    width = vector_width(loop.body, machine)
+    n = loop.extent
+    if width == 1 or any(isinstance(s, K.If) for s in K.statements(loop.body)):
+        return proc
+    if isinstance(n, int) and n <= 1:
+        return set_kind(proc, var, Kind.UNROLL) if n == 1 else proc
+    if isinstance(n, int) and n <= width:
+        lanes = power_of_two(n)
+        proc, _, inner = split(proc, var, lanes, "mask" if lanes != n else "exact")
+        return set_kind(proc, inner, Kind.LANES)
+    whole = n // width * width
+    if is_large(loop) and not (isinstance(n, int) and n == whole):
+        proc, _, inner = split(proc, var, width, "mask")
+        return set_kind(proc, inner, Kind.LANES)
+    if not (isinstance(n, int) and n == whole):
+        proc, var, rest = cut(proc, var, whole)
+        last = find_loop(proc, rest).extent
+        lanes = power_of_two(last) if isinstance(last, int) else width
+        proc, _, inner = split(proc, rest, lanes, "exact" if isinstance(last, int) and last == lanes else "mask")
+        proc = set_kind(proc, inner, Kind.LANES)
+    proc, _, inner = split(proc, var, width)
+    return set_kind(proc, inner, Kind.LANES)
+
+
+def is_large(loop: For) -> bool:
+    return sum(1 for _ in K.statements(loop.body)) > MAX_COPIED
+
+
+def vectorise_all(proc: Proc, machine: Machine) -> Proc:
+    for loop in list(innermost(proc)):
+        proc = vectorise(proc, loop.var, machine)
+    return proc
+
+
+def share_out(proc: Proc) -> Proc:
+    """Give the outermost loop to the team, in chunks where it is the only one."""
+    if len(proc.body) != 1 or not isinstance(proc.body[0], For) or proc.body[0].kind is not Kind.ANY:
+        return proc
+    loop = proc.body[0]
+    flat = all(is_straight(s) or isinstance(s, K.Alloc) for s in loop.body)
+    if not flat:
+        return set_kind(proc, loop.var, Kind.TEAM)
+    if isinstance(loop.extent, int) and loop.extent <= TEAM_ELEMENTS:
+        return proc
+    if is_large(loop):
+        proc, outer, _ = split(proc, loop.var, LARGE_CHUNK, "mask")
+        return set_kind(proc, outer, Kind.TEAM)
+    proc, outer, _, _ = tile(proc, loop.var, TEAM_ELEMENTS)
+    return set_kind(proc, outer, Kind.TEAM)
+
+
+def map_strategy(proc: Proc, machine: Machine) -> Proc:
+    """Maps, rows and nests: team outside, lanes inside."""
+    return vectorise_all(share_out(proc), machine)
+
+
+# --- folds that keep the last axis --------------------------------------------------------------
+def column_strategy(proc: Proc, machine: Machine) -> Proc:
+    """Lanes along the last kept axis, the folded loops inside."""
+    nest = perfect_nest(proc)
+    if not nest:
+        return map_strategy(proc, machine)
+    width = vector_width(proc.body, machine)
+    var = nest[-1].var
+    if width == 1 or not contiguous_lanes(proc, var):
+        return set_kind(proc, nest[0].var, Kind.TEAM)
+    proc, outer, inner, rest = tile(proc, var, 4 * width)
+    if inner is not None:
+        proc, vectors, lanes = split(proc, inner, width)
+        proc = distribute(set_kind(proc, lanes, Kind.LANES), lanes)
+        proc = distribute(set_kind(proc, vectors, Kind.UNROLL), vectors) if proc.body else proc
+    if rest is not None:
+        proc = lanes_of_rest(proc, rest, width)
+    first = nest[0].var if len(nest) > 1 else outer
+    return set_kind(proc, first, Kind.TEAM)
+
+
+def lanes_of_rest(proc: Proc, rest: Symbol, width: int) -> Proc:
+    """A remainder, one masked vector at a time."""
+    extent = find_loop(proc, rest).extent
+    lanes = min(width, power_of_two(extent)) if isinstance(extent, int) else width
+    exact = isinstance(extent, int) and extent % lanes == 0
+    proc, _, inner = split(proc, rest, lanes, "exact" if exact else "mask")
+    return distribute(set_kind(proc, inner, Kind.LANES), inner)
+
+
+def perfect_nest(proc: Proc) -> list[For]:
+    """The independent loops that stand alone inside each other, from the outermost."""
+    found: list[For] = []
+    body = proc.body
+    while len(body) == 1 and isinstance(body[0], For) and body[0].kind is Kind.ANY:
+        found.append(body[0])
+        body = body[0].body
+    return found
+
+
+def contiguous_lanes(proc: Proc, var: Symbol) -> bool:
+    """Are all memory accesses along `var` contiguous or uniform?"""
+    accesses: list[Load | Store | Fold] = [*K.loads(proc.body)]
+    accesses += [s for s in K.statements(proc.body) if isinstance(s, Store | Fold)]
+    return all(stride_of(a, var) in (0, 1) for a in accesses if a.buffer.space is K.Space.GLOBAL)
+
+
+# --- contractions -----------------------------------------------------------------------------------
+def contract_strategy(proc: Proc, machine: Machine) -> Proc:
+    """Register tiles of rows x vectors over the two axes that only one operand has."""
+    nest = perfect_nest(proc)
+    roles = tile_axes(proc, nest)
+    width = vector_width(proc.body, machine)
+    if roles is None or width == 1:
+        return column_strategy(proc, machine)
+    rows, columns = roles
+    tile_rows, tile_vectors = (TILE_ROWS, TILE_VECTORS) if machine.vector_bits == 512 else SMALL_MACHINE_TILE
+    proc = move_inside(proc, [*(x.var for x in nest if x.var not in (rows, columns)), columns, rows])
+    panel = tile_vectors * width
+    across = find_loop(proc, columns).extent
+    narrow = isinstance(across, int) and across < 4 * panel
+    if narrow:
+        proc = interchange(proc, columns, rows)
+        proc, outer, whole, rest = tile(proc, rows, tile_rows)
+        row_parts = [(whole, True), (rest, False)]
+        for row_var, is_whole in row_parts:
+            if row_var is not None:
+                inner = inner_loop(proc, row_var)
+                proc = interchange(proc, row_var, inner)
+                proc = tile_columns(proc, inner, row_var, is_whole, panel, width, tile_rows)
+    else:
+        proc, outer, whole, rest = tile(proc, columns, panel)
+        for part in (whole, rest):
+            if part is not None:
+                proc = tile_rows_of(proc, part, part is whole, tile_rows, width)
+    batch = [x.var for x in nest if x.var not in (rows, columns)]
+    return set_kind(proc, batch[0] if batch else outer, Kind.TEAM)
+
+
+def inner_loop(proc: Proc, var: Symbol) -> Symbol:
+    (inner,) = find_loop(proc, var).body
+    assert isinstance(inner, For)
+    return inner.var
+
+
+def tile_columns(proc: Proc, columns: Symbol, rows: Symbol, whole_rows: bool, panel: int, width: int, tile_rows: int) -> Proc:
+    """columns outside rows, rows being one tile: panels of columns."""
+    proc, _, whole, rest = tile(proc, columns, panel)
+    for part in (whole, rest):
+        if part is not None:
+            row = inner_loop(proc, part)
+            proc = register_tile(proc, part, row, width, whole_rows, part is whole)
+    return proc
+
+
+def tile_rows_of(proc: Proc, columns: Symbol, whole_panel: bool, tile_rows: int, width: int) -> Proc:
+    """One panel of columns, outside all rows: tiles of rows."""
+    rows = inner_loop(proc, columns)
+    proc = interchange(proc, columns, rows)
+    proc, _, whole, rest = tile(proc, rows, tile_rows)
+    for part in (whole, rest):
+        if part is not None:
+            column = inner_loop(proc, part)
+            proc = interchange(proc, part, column)
+            proc = register_tile(proc, column, part, width, part is whole, whole_panel)
+    return proc
+
+
+def register_tile(proc: Proc, columns: Symbol, rows: Symbol, width: int, whole_rows: bool, whole_panel: bool) -> Proc:
+    """`for columns: for rows: {acc; for k; epilogue}` with accumulators in registers.
+
+    A whole panel unrolls its vectors; a rest takes one masked vector at a time.  Whole rows unroll;
+    a rest of rows runs one row at a time.
+    """
+    extent = find_loop(proc, columns).extent
+    static_rows = isinstance(find_loop(proc, rows).extent, int)
+    lanes = width if not isinstance(extent, int) else min(width, power_of_two(extent))
+    exact = whole_panel or (isinstance(extent, int) and extent % lanes == 0)
+    proc = interchange(proc, columns, rows)
+    proc, vectors, lane = split(proc, columns, lanes, "exact" if exact else "mask")
+    count = find_loop(proc, vectors).extent
+    unrolled = isinstance(count, int) and count <= TILE_VECTORS
+    if not unrolled and static_rows:
+        proc = interchange(proc, rows, vectors)
+    proc = distribute(set_kind(proc, lane, Kind.LANES), lane)
+    if unrolled:
+        proc = distribute(set_kind(proc, vectors, Kind.UNROLL), vectors)
+    if static_rows:
+        proc = distribute(set_kind(proc, rows, Kind.UNROLL), rows)
+    return proc
+
+
+def move_inside(proc: Proc, wanted: list[Symbol]) -> Proc:
+    from graphflow.compiler.schedule.rewrites import order
+
+    return order(proc, *wanted)
+
+
+def tile_axes(proc: Proc, nest: list[For]) -> tuple[Symbol, Symbol] | None:
+    """(rows, columns): columns contiguous in one operand and in the results, rows only in the other operand."""
+    folds = [s for s in K.statements(proc.body) if isinstance(s, Fold) and s.monoid == "dot"]
+    if len(folds) != 1 or not all(isinstance(v, Load) for v in folds[0].values):
+        return None
+    a, b = folds[0].values
+    assert isinstance(a, Load) and isinstance(b, Load)
+    stores = [s for s in K.statements(proc.body) if isinstance(s, Store) and s.buffer.space is K.Space.GLOBAL]
+    for columns in reversed(nest):
+        j = columns.var
+        for left, right in ((a, b), (b, a)):
+            if stride_of(right, j) != 1 or stride_of(left, j) != 0 or any(stride_of(s, j) not in (0, 1) for s in stores):
+                continue
+            for rows in reversed(nest):
+                i = rows.var
+                if i is not j and stride_of(right, i) == 0 and stride_of(left, i) != 0:
+                    return i, j
+    return None
