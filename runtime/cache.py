@@ -1,0 +1,260 @@
+"""The disk cache of compiled code.
+
+Key: the canonical graph (ops, parameters, types, constants, in order of construction) with the
+configuration, graphflow's own sources, LLVM and the CPU.  An entry is one file: manifest,
+constants and object code.  Cached code is executed as the user's own files are: the folder is
+0700, must belong to the user and is never a link; entries are written atomically; one that does
+not parse is compiled again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphflow.compiler.intern import encode
+from graphflow.compiler.manifest import Manifest
+from graphflow.compiler.print import to_text
+from graphflow.compiler.program import Program
+from graphflow.compiler.target.machine import host
+from graphflow.configuration import config
+from graphflow.graph import source
+from graphflow.graph.dim import Compound, Dim, Size, Symbol
+from graphflow.graph.op import REGISTRY, Array, Op
+from graphflow.graph.traversal import toposort
+from graphflow.graph.types import TensorType
+from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
+
+MAX_BYTES = 1 << 30  # the oldest entries leave above this
+MAX_CONSTANTS = 64 << 20  # bytes of constants an entry may hold
+_MAGIC = b"graphflow-1\n"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cached compilation; `state` numbers the graph's shared variables in order of first use."""
+
+    manifest: Manifest
+    objects: list[bytes]
+    constants: list[Array]
+    state: list[int]
+
+
+# --- keys ---------------------------------------------------------------------------------------
+class Canonical:
+    """Feeds a hash with a graph; Dims and shared variables are numbered by first appearance."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+        self.symbols: dict[Symbol, int] = {}
+        self.state: list[Shared] = []
+        self.number: dict[Variable, int] = {}
+        self.cacheable = True
+
+    def add(self, *parts: Any) -> None:
+        for part in parts:
+            self.hash.update(part if isinstance(part, bytes) else repr(part).encode())
+            self.hash.update(b"\0")
+
+    def size(self, size: Size) -> Any:
+        if isinstance(size, int):
+            return size
+        return sorted((c, sorted((self.atom(a) for a in mono), key=repr)) for mono, c in size.terms.items())
+
+    def atom(self, a: Symbol | Compound) -> Any:
+        if isinstance(a, Symbol):
+            return self.symbols.setdefault(a, len(self.symbols))
+        return (a.kind, self.size(a.a), self.size(a.b))
+
+    def type(self, t: TensorType) -> Any:
+        return t.dtype.str, [self.size(s) for s in t.known_shape]
+
+    def parameter(self, value: Any) -> Any:
+        if isinstance(value, Dim):
+            return "dim", self.size(value)
+        if isinstance(value, tuple):
+            return [self.parameter(v) for v in value]
+        if isinstance(value, np.dtype):
+            return "dtype", value.str
+        if isinstance(value, slice):
+            return "slice", self.parameter((value.start, value.stop, value.step))
+        if value is None or isinstance(value, bool | int | float | str | np.number):
+            return encode(value)
+        self.cacheable = False  # what cannot be written down cannot be compared with another process's
+        return id(value)
+
+    def leaf(self, v: Variable) -> None:
+        if v in self.number:
+            return
+        self.number[v] = len(self.number)
+        if isinstance(v, Constant):
+            self.add("const", v.value.dtype.str, v.value.shape, v.value.tobytes())
+        elif isinstance(v, Shared):
+            if v.state not in self.state:
+                self.state.append(v.state)
+            self.add("state", self.state.index(v.state), self.type(v.type))
+        else:
+            self.add(type(v).__name__, self.type(v.type))
+
+    def op(self, op: Op) -> None:
+        if type(op) not in _builtin_ops() and type(op).version is None:
+            self.cacheable = False
+        self.add(type(op).__module__, type(op).__qualname__, type(op).version, [(k, self.parameter(v)) for k, v in op.params().items()])
+
+
+@functools.cache
+def _builtin_ops() -> frozenset[type[Op]]:
+    return frozenset(c for c in REGISTRY.classes if c.__module__.startswith("graphflow."))
+
+
+def canonical_key(inputs: Sequence[Placeholder], outputs: Sequence[Variable], updates: Sequence[tuple[Shared, Variable]]) -> tuple[str, list[Shared]]:
+    """(key, shared variables in order of first use); the key is empty if the graph must not be cached."""
+    c = Canonical()
+    c.add(_build(), host(), config.optimize, config.fastmath, config.debug_memory)
+    for p in inputs:
+        c.leaf(p)
+    results = [*outputs, *(v for _, v in updates)]
+    for node in toposort(results):
+        for v in node.inputs:
+            if v.owner is None:
+                c.leaf(v)
+        c.op(node.op)
+        c.add([c.number[v] for v in node.inputs], source.line_of(node.source) if _reports_lines(node.op) else "")
+        for v in node.outputs:
+            c.number[v] = len(c.number)
+            c.add(c.type(v.type))
+    for v in results:
+        if v.owner is None:
+            c.leaf(v)
+    for s, _ in updates:
+        c.leaf(s)
+    c.add([c.number[v] for v in results], [c.number.get(s) for s, _ in updates], [c.state.index(s.state) for s, _ in updates])
+    usable = c.cacheable and config.cache and not config.dump
+    return (c.hash.hexdigest() if usable else ""), c.state
+
+
+def _reports_lines(op: Op) -> bool:
+    """Run-time checks name the user's line, so code with other lines is other code."""
+    from graphflow.graph.op import ComposeOp, NestOp
+
+    return isinstance(op, NestOp | ComposeOp)
+
+
+@functools.cache
+def _build() -> str:
+    """A digest of graphflow's own sources and of the libraries that make code."""
+    import llvmlite
+
+    import graphflow
+
+    digest = hashlib.sha256(f"{llvmlite.__version__} {np.__version__} {graphflow.__version__}".encode())
+    here = Path(__file__).resolve()
+    roots = {Path(graphflow.__file__).resolve().parent, here.parent, here.parent.parent / "compiler"}
+    for path in sorted(p for root in roots for part in (".", "graph", "ops", "rules", "schedule", "target", "math") for p in (root / part).glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+# --- files --------------------------------------------------------------------------------------
+def folder() -> Path | None:
+    """The cache folder, made if need be; None where it cannot be trusted."""
+    path = Path(config.cache_dir or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "graphflow"))
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = path.lstat()
+    except OSError:
+        return None
+    mine = not hasattr(os, "getuid") or info.st_uid == os.getuid()
+    private = stat.S_ISDIR(info.st_mode) and not info.st_mode & 0o077
+    return path if mine and private else None
+
+
+def load(key: str) -> Entry | None:
+    """The entry for a key, or None; a damaged entry is removed."""
+    where = folder()
+    if where is None:
+        return None
+    path = where / f"{key}.gf"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "rb") as f:
+            data = f.read()
+        entry = _parse(data)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return entry
+
+
+def _parse(data: bytes) -> Entry:
+    digest, body = data[len(_MAGIC) : len(_MAGIC) + 32], data[len(_MAGIC) + 32 :]
+    if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
+        raise ValueError("damaged")
+    length = int.from_bytes(body[:8], "little")
+    head = json.loads(body[8 : 8 + length])
+    rest = memoryview(body)[8 + length :]
+    parts: list[bytes] = []
+    for n in head["lengths"]:
+        parts.append(bytes(rest[:n]))
+        rest = rest[n:]
+    count = head["objects"]
+    constants = [np.load(io.BytesIO(p), allow_pickle=False) for p in parts[count:]]
+    return Entry(Manifest.from_json(head["manifest"]), parts[:count], constants, head["state"])
+
+
+def save(key: str, manifest: Manifest, objects: Sequence[bytes], constants: Sequence[Array], state: Sequence[int]) -> None:
+    """Write an entry atomically; a cache that cannot be written is no error."""
+    where = folder()
+    if where is None or sum(c.nbytes for c in constants) > MAX_CONSTANTS:
+        return
+    parts = list(objects)
+    for c in constants:
+        stream = io.BytesIO()
+        np.save(stream, c, allow_pickle=False)
+        parts.append(stream.getvalue())
+    head = json.dumps({"manifest": manifest.to_json(), "objects": len(objects), "lengths": [len(p) for p in parts], "state": list(state)}).encode()
+    body = len(head).to_bytes(8, "little") + head + b"".join(parts)
+    with contextlib.suppress(OSError):
+        descriptor, temporary = tempfile.mkstemp(dir=where)
+        with os.fdopen(descriptor, "wb") as f:
+            f.write(_MAGIC + hashlib.sha256(body).digest() + body)
+        os.replace(temporary, where / f"{key}.gf")
+        _trim(where)
+
+
+def _trim(where: Path) -> None:
+    entries = [(p.stat().st_mtime, p.stat().st_size, p) for p in where.glob("*.gf")]
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= MAX_BYTES:
+            break
+        path.unlink()
+        total -= size
+
+
+def dump(program: Program, text: str, name: str) -> None:
+    """With the setting `dump`: kernels and LLVM text of a compilation, as files."""
+    if not config.dump:
+        return
+    where = Path(config.dump)
+    where.mkdir(parents=True, exist_ok=True)
+    stem = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    (where / f"{stem}.kernels.txt").write_text("\n".join(to_text(p) for p in program.kernels))
+    (where / f"{stem}.ll").write_text(text)

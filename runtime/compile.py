@@ -1,0 +1,238 @@
+"""From a user's graph to an Executable: specialise, look in the cache, compile, load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphflow.compiler.clone import Cloner
+from graphflow.compiler.manifest import VALUE, Equality, Manifest, encode_size, tensor
+from graphflow.compiler.pipeline import Compilation, compile_text
+from graphflow.compiler.program import Program
+from graphflow.compiler.target.machine import compile_module, host
+from graphflow.configuration import config
+from graphflow.graph import source
+from graphflow.graph.dim import Dim, Size, Symbol, symbols_of
+from graphflow.graph.errors import FeedError, ShapeError
+from graphflow.graph.traversal import leaves, toposort
+from graphflow.graph.types import Shape, TensorType
+from graphflow.graph.variable import Apply, Placeholder, Shared, Variable, origin_of
+from graphflow.ops.random import is_rng_state, rng_state
+from graphflow.ops.sizes import is_value, value_symbol
+from graphflow.runtime import cache
+from graphflow.runtime.executable import Executable
+
+
+@dataclass(frozen=True)
+class Request:
+    """A function as the user wrote it."""
+
+    inputs: tuple[Variable, ...]
+    outputs: tuple[Variable, ...]
+    updates: tuple[tuple[Shared, Variable], ...]
+
+
+@dataclass(frozen=True)
+class Specialisation:
+    """What differs from the declared types: shapes of inputs (unknown ranks, axes of size 1) and of state."""
+
+    inputs: tuple[Shape | None, ...]
+    state: tuple[tuple[Shared, Shape], ...] = ()
+
+
+@dataclass
+class Typed:
+    """A request's graph with the types of a specialisation; `reasons`: why an input's axis must equal another."""
+
+    inputs: list[Placeholder]
+    outputs: list[Variable]
+    updates: list[tuple[Shared, Variable]]
+    reasons: dict[tuple[int, int], str]
+
+
+def specialise(request: Request, spec: Specialisation) -> Typed:
+    """The graph on placeholders of its own, with the types of `spec` and Dims that must be equal unified."""
+    replace: dict[Variable, Variable] = {}
+    inputs: list[Placeholder] = []
+    for v, shape in zip(request.inputs, spec.inputs, strict=True):
+        made = Placeholder(TensorType(v.dtype, shape if shape is not None else v.type.shape), v.name)
+        made.made_at = v.source
+        inputs.append(made)
+        replace[v] = made
+    seen = {s: s.seen_as(TensorType(s.dtype, shape)) for s, shape in spec.state}
+    replace.update(seen)
+    results = Cloner(replace).clone([*request.outputs, *(v for _, v in request.updates)])
+    unify, causes = unified_dims(toposort(results))
+    reasons: dict[tuple[int, int], str] = {}
+    if unify:
+        for i, p in enumerate(inputs):
+            for axis, size in enumerate(p.shape):
+                if isinstance(size, Dim) and isinstance(size.atom, Symbol) and size.atom in causes:
+                    reasons[i, axis] = causes[size.atom]
+            fresh = Placeholder(p.type.substitute(unify), p.name)
+            fresh.made_at = p.made_at
+            inputs[i] = fresh
+        results = Cloner(dict(zip(replace.values(), [*inputs, *[replace[s] for s, _ in spec.state]], strict=True)), unify).clone(results)
+    n = len(request.outputs)
+    return Typed(inputs, results[:n], [(seen.get(s, s), v) for (s, _), v in zip(request.updates, results[n:], strict=True)], reasons)
+
+
+def unified_dims(nodes: Sequence[Apply]) -> tuple[dict[Symbol, Size], dict[Symbol, str]]:
+    """Values for Dim symbols such that the sizes inference took to be equal are equal where that is
+    plain, and for each symbol the place in the user's code that asked for it."""
+    values: dict[Symbol, Size] = {}
+    causes: dict[Symbol, str] = {}
+
+    def now(size: Size) -> Size:
+        for _ in range(100):
+            if not isinstance(size, Dim) or not any(s in values for s in size.symbols()):
+                return size
+            size = size.substitute(values)
+        return size
+
+    for node in nodes:
+        for a, b in node.constraints:
+            a, b = now(a), now(b)
+            if a == b:
+                continue
+            for x, y in sorted([(a, b), (b, a)], key=lambda t: -_serial(t[0])):
+                if isinstance(x, Dim) and isinstance(x.atom, Symbol) and x.atom not in symbols_of(y) and not is_value(x.atom):
+                    values[x.atom] = y
+                    text = f"  {node.op} needs the sizes {a} and {b} to be equal\n{source.describe(node.source)}"
+                    for size in (a, b):
+                        if isinstance(size, Dim) and isinstance(size.atom, Symbol):
+                            causes.setdefault(size.atom, text)
+                    break
+    return {s: now(v) for s, v in values.items()}, causes
+
+
+def _serial(size: Size) -> int:
+    return size.atom.serial if isinstance(size, Dim) and isinstance(size.atom, Symbol) else -1
+
+
+def build(request: Request, spec: Specialisation, name: str) -> Executable:
+    """An Executable for the request, from the disk cache or compiled now."""
+    typed = specialise(request, spec)
+    inputs, outputs, updates = typed.inputs, typed.outputs, typed.updates
+    check_leaves(inputs, [*outputs, *(v for _, v in updates)])
+    updates = advance_random_state(outputs, updates)
+    fetched = len(outputs)
+    outputs, updates, replaced = split_updates(outputs, updates)
+    key, found_state = cache.canonical_key(inputs, outputs, updates)
+    entry = cache.load(key) if key else None
+    if entry is not None:
+        state = [found_state[i] for i in entry.state]
+        return Executable(entry.manifest, entry.objects, entry.constants, state, typed.reasons)
+    c = Compilation(inputs, outputs, updates, host(), config.optimize, config.fastmath, config.debug_memory != "no-reuse")
+    equalities = size_equalities(toposort(c.results))
+    program, text = compile_text(c, "gf_main")
+    manifest = describe(program, fetched, replaced, equalities)
+    code = compile_module(text, host())
+    assert isinstance(code, bytes)
+    constants = [c.value for c in program.constants]
+    if key:
+        cache.save(key, manifest, [code], constants, [found_state.index(s.state) for s in program.state])
+    cache.dump(program, text, name)
+    return Executable(manifest, [code], constants, [s.state for s in program.state], typed.reasons)
+
+
+def check_leaves(inputs: Sequence[Placeholder], results: Sequence[Variable]) -> None:
+    known = set(inputs)
+    for v in leaves(results):
+        if isinstance(v, Placeholder) and v not in known:
+            raise FeedError(
+                f"no value for {origin_of(v)}",
+                hint="list it among the function's inputs, or feed it",
+                context=(source.describe(v.source),),
+            )
+
+
+def advance_random_state(outputs: Sequence[Variable], updates: list[tuple[Shared, Variable]]) -> list[tuple[Shared, Variable]]:
+    """A run that draws advances the step of the random state by one."""
+    import numpy as np
+
+    from graphflow.ops.elementwise import add
+
+    found = [v for v in leaves([*outputs, *(v for _, v in updates)]) if isinstance(v, Shared) and is_rng_state(v)]
+    if not found or any(s.state is rng_state() for s, _ in updates):
+        return updates
+    state = rng_state()
+    return [*updates, (state, add(state, np.array([0, 1], np.uint64)))]
+
+
+def split_updates(outputs: list[Variable], updates: list[tuple[Shared, Variable]]) -> tuple[list[Variable], list[tuple[Shared, Variable]], list[Shared]]:
+    """Updates that change a size become further outputs, which replace the state's array."""
+    kept: list[tuple[Shared, Variable]] = []
+    replaced: list[Shared] = []
+    outputs = list(outputs)
+    for s, v in updates:
+        current = next((leaf.type for leaf in leaves([v]) if isinstance(leaf, Shared) and leaf.state is s.state), s.type)
+        if v.shape == current.shape and v.dtype == s.dtype:
+            kept.append((s, v))
+        else:
+            outputs.append(v)
+            replaced.append(s)
+    return outputs, kept, replaced
+
+
+def size_equalities(nodes: Sequence[Apply]) -> list[tuple[Size, Size, str]]:
+    """Equalities of sizes the algebra could not decide; axes that share a Dim are checked by the shapes of inputs."""
+    found: list[tuple[Size, Size, str]] = []
+    for node in nodes:
+        for a, b in node.constraints:
+            if a != b:
+                found.append((a, b, f"{node.op}: sizes {a} and {b} must be equal\n{source.describe(node.source)}"))
+    return found
+
+
+def describe(program: Program, fetched: int, replaced: Sequence[Shared], equalities: Sequence[tuple[Size, Size, str]]) -> Manifest:
+    """The Program's manifest; raises ShapeError for a size no input gives."""
+    symbols = list(program.dims)
+    for a, b, _ in equalities:
+        symbols.extend(s for s in sorted(symbols_of(a) | symbols_of(b), key=lambda s: s.serial) if s not in symbols)
+    bindings = [bind_symbol(s, program) for s in symbols]
+    for kind, leaf_list in (("in", program.inputs), ("state", program.state)):
+        for i, v in enumerate(leaf_list):
+            for axis, size in enumerate(v.shape):
+                for s in symbols_of(size) - set(symbols):
+                    symbols.append(s)
+                    bindings.append((kind, i, axis) if size == Dim.of(s) else bind_symbol(s, program))
+    number = {s: i for i, s in enumerate(symbols)}
+    state = [s.state for s in program.state]
+    updates: list[tuple[int, int | str]] = [(state.index(s.state), "inplace") for s, _ in program.updates]
+    updates += [(state.index(s.state), fetched + i) for i, s in enumerate(replaced)]
+    kernels = tuple({"name": launch.proc.name, "ops": [str(n.op) for n in launch.group.members], "lines": list(launch.proc.notes)} for launch in program.launches)
+    return Manifest(
+        "gf_main",
+        tuple(tensor(v.label, v.type, number) for v in program.inputs),
+        tuple(tensor(v.label, v.type, number) for v in program.state),
+        tuple(tensor(v.label, v.type, number) for v in program.outputs),
+        fetched,
+        tuple(updates),
+        tuple(bindings),
+        tuple(Equality(encode_size(a, number), encode_size(b, number), text) for a, b, text in equalities),
+        encode_size(program.workspace, number),
+        tuple(program.sites),
+        kernels,
+    )
+
+
+def bind_symbol(symbol: Symbol, program: Program) -> tuple[str, int, int]:
+    for kind, leaf_list in (("in", program.inputs), ("state", program.state)):
+        for i, v in enumerate(leaf_list):
+            if value_symbol(v) is symbol:
+                return kind, i, VALUE
+            for axis, size in enumerate(v.shape):
+                if size == Dim.of(symbol):
+                    return kind, i, axis
+    if is_value(symbol):
+        raise ShapeError(
+            f"a size or slice bound is the value of {origin_of(symbol.origin)}, which is computed by the graph",  # type: ignore[arg-type]
+            hint="bounds may be integer placeholders, shared scalars and their arithmetic",
+        )
+    raise ShapeError(
+        f"the size {symbol.name} is needed, but no input of the function has it",
+        hint="list the placeholder it comes from among the inputs, or feed it",
+    )
+
+

@@ -1,0 +1,152 @@
+"""Executable: compiled code and its manifest, callable with arrays and a Store."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphflow.compiler.manifest import VALUE, Manifest, Tensor, size_function
+from graphflow.compiler.target.machine import Loaded
+from graphflow.configuration import config
+from graphflow.graph.dim import MAX_EXTENT
+from graphflow.graph.errors import CheckError, ShapeError
+from graphflow.graph.op import Array
+from graphflow.graph.variable import Shared
+from graphflow.runtime.buffer import aligned_empty
+from graphflow.runtime.pool import current_pool
+from graphflow.runtime.store import Cell, Store
+
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *([ctypes.c_void_p] * 7))
+_tags = itertools.count()
+_INT64_MAX = 2**63 - 1
+
+
+class Executable:
+    """Loaded machine code.  Re-entrant: each call leases a workspace of its own."""
+
+    def __init__(self, manifest: Manifest, objects: list[bytes], constants: Sequence[Array], state: Sequence[Shared], reasons: Mapping[tuple[int, int], str] | None = None) -> None:
+        self.manifest = manifest
+        self.reasons = dict(reasons or {})
+        self.objects = objects
+        self.state = list(state)
+        self.constants = [np.ascontiguousarray(c) for c in constants]
+        self._code = Loaded(objects, [manifest.name], {}, f"{manifest.name}-{next(_tags)}")
+        self._entry = _ENTRY(self._code.address(manifest.name))
+        self._const_table = _pointers(self.constants)
+        self._input_types = [np.dtype(t.dtype) for t in manifest.inputs]
+        self._input_shapes = [_shape_functions(t) for t in manifest.inputs]
+        self._state_shapes = [_shape_functions(t) for t in manifest.state]
+        self._outputs = [(np.dtype(t.dtype), _shape_functions(t)) for t in manifest.outputs]
+        self._equalities = [(size_function(e.a), size_function(e.b)) for e in manifest.equalities]
+        self._workspace_size = size_function(manifest.workspace)
+        self._free: list[Array] = []
+        self._lock = threading.Lock()
+        self.writes = bool(manifest.updates)
+        self.calls = 0
+
+    def __call__(self, arrays: Sequence[Array], store: Store) -> list[Array]:
+        """Run on C-contiguous arrays of the inputs' dtypes; returns the fetched outputs.
+
+        Raises ShapeError or CheckError.
+        """
+        hold = contextlib.nullcontext() if not self.state else store.lock.writing() if self.writes else store.lock.reading()
+        with hold:
+            cells = [store.cell(s) for s in self.state]
+            dims = self.bind(arrays, cells)
+            outputs = self.allocate(dims)
+            self.run(arrays, outputs, dims, cells)
+            for number, how in self.manifest.updates:
+                if isinstance(how, int):
+                    cells[number].array = outputs[how]
+        return outputs[: self.manifest.fetched]
+
+    def bind(self, arrays: Sequence[Array], cells: Sequence[Cell]) -> list[int]:
+        """Values of the Dims, with every size checked."""
+        dims: list[int] = []
+        for kind, number, axis in self.manifest.dims:
+            array = arrays[number] if kind == "in" else cells[number].array
+            if axis >= array.ndim:
+                raise self._misfit(kind, number, array.shape)
+            dims.append(int(array) if axis == VALUE else array.shape[axis])
+            if abs(dims[-1]) > MAX_EXTENT:
+                raise ShapeError(f"axis {axis} of {self._name(kind, number)} has {dims[-1]} elements; at most {MAX_EXTENT} are supported")
+        for i, (array, shape) in enumerate(zip(arrays, self._input_shapes, strict=True)):
+            if array.ndim != len(shape):
+                raise self._misfit("in", i, array.shape)
+        for number, (a, b) in enumerate(self._equalities):
+            if a(dims) != b(dims):
+                raise ShapeError(f"the sizes {a(dims)} and {b(dims)} must be equal", context=(self.manifest.equalities[number].text,))
+        for i, (array, shape) in enumerate(zip(arrays, self._input_shapes, strict=True)):
+            if any(f(dims) != n for f, n in zip(shape, array.shape, strict=True)):
+                raise self._misfit("in", i, array.shape)
+        for i, (cell, shape) in enumerate(zip(cells, self._state_shapes, strict=True)):
+            if len(shape) != cell.array.ndim or any(f(dims) != n for f, n in zip(shape, cell.array.shape, strict=True)):
+                raise self._misfit("state", i, cell.array.shape)
+        return dims
+
+    def _name(self, kind: str, number: int) -> str:
+        return (self.manifest.inputs if kind == "in" else self.manifest.state)[number].name
+
+    def _misfit(self, kind: str, number: int, shape: tuple[int, ...]) -> ShapeError:
+        from graphflow.compiler.manifest import describe_size
+
+        t = (self.manifest.inputs if kind == "in" else self.manifest.state)[number]
+        names = tuple(f"{self._name(k, n)}.{axis}" for k, n, axis in self.manifest.dims)
+        wanted = ", ".join(describe_size(s, names) for s in t.shape)
+        what = "fed" if kind == "in" else "held by the Store"
+        error = ShapeError(f"{t.name} takes the shape [{wanted}], and the array {what} has [{', '.join(map(str, shape))}]", hint="feed arrays whose sizes agree")
+        why = [text for (i, _), text in self.reasons.items() if kind == "in" and i == number]
+        return error.with_context(*why[:1])
+
+    def allocate(self, dims: Sequence[int]) -> list[Array]:
+        made: list[Array] = []
+        for dtype, shape in self._outputs:
+            sizes = tuple(f(dims) for f in shape)
+            if any(n < 0 for n in sizes):
+                raise ShapeError(f"a result would have the shape {list(sizes)}", hint="an input is too small for what is done with it")
+            made.append(aligned_empty(sizes, dtype))
+        return made
+
+    def run(self, arrays: Sequence[Array], outputs: Sequence[Array], dims: Sequence[int], cells: Sequence[Cell]) -> None:
+        size = self._workspace_size(dims)
+        if size > _INT64_MAX:
+            raise ShapeError(f"the workspace would take {size} bytes")
+        workspace = self._lease(size)
+        pool = current_pool()
+        try:
+            table = np.array(dims, np.int64) if dims else np.zeros(1, np.int64)
+            code = self._entry(
+                _pointers(arrays), _pointers(outputs), table.ctypes.data, _pointers([c.array for c in cells]),
+                self._const_table, workspace.ctypes.data, pool.par if pool is not None else None,
+            )  # fmt: skip
+            self.calls += 1
+            if code == 6:
+                site, operand = workspace[:16].view(np.int64)
+                raise CheckError(self.manifest.sites[int(site) - 1].replace("{}", str(int(operand))), hint=f"the value was {int(operand)}")
+            assert code == 0, code
+        finally:
+            with self._lock:
+                self._free.append(workspace)
+
+    def _lease(self, size: int) -> Array:
+        with self._lock:
+            workspace = self._free.pop() if self._free else None
+        if workspace is None or workspace.nbytes < size:
+            workspace = aligned_empty((size,), np.dtype(np.uint8))
+        if config.debug_memory == "poison":
+            workspace[:] = 0xFF  # NaN in every float dtype, -1 in ints
+        return workspace
+
+
+def _shape_functions(t: Tensor) -> list[Callable[[Any], int]]:
+    return [size_function(s) for s in t.shape]
+
+
+def _pointers(arrays: Sequence[Array]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*[a.ctypes.data for a in arrays])

@@ -1,0 +1,291 @@
+"""`gf.function`: a compiled function of placeholders, with state as a side effect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphflow.compiler.clone import Cloner
+from graphflow.configuration import config
+from graphflow.graph import source
+from graphflow.graph.dim import Dim
+from graphflow.graph.errors import CheckError, FeedError, GraphError, ShapeError
+from graphflow.graph.op import Array
+from graphflow.graph.traversal import toposort
+from graphflow.graph.types import Shape
+from graphflow.graph.variable import Placeholder, Shared, Variable, as_variable, is_tensor_like, origin_of
+from graphflow.ops.state import Assign
+from graphflow.runtime.buffer import as_fed_array
+from graphflow.runtime.compile import Request, Specialisation, build
+from graphflow.runtime.executable import Executable
+from graphflow.runtime.store import Store, default_store
+
+MAX_SPECIALISATIONS = 4  # of axes that turned out to be 1
+
+
+def flatten(structure: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """The leaves of nested lists, tuples and dicts, and a function that puts values in their places."""
+    if isinstance(structure, dict):
+        parts = [flatten(v) for v in structure.values()]
+        keys = list(structure)
+        return [x for leaves, _ in parts for x in leaves], lambda values: dict(zip(keys, _rebuild(parts, values), strict=True))
+    if isinstance(structure, list | tuple):
+        parts = [flatten(v) for v in structure]
+        kind = type(structure)
+        if hasattr(kind, "_fields"):
+            return [x for leaves, _ in parts for x in leaves], lambda values: kind(*_rebuild(parts, values))
+        return [x for leaves, _ in parts for x in leaves], lambda values: kind(_rebuild(parts, values))
+    return [structure], lambda values: values[0]
+
+
+def _rebuild(parts: Sequence[tuple[list[Any], Callable[[Sequence[Any]], Any]]], values: Sequence[Any]) -> Iterator[Any]:
+    at = 0
+    for leaves, build_part in parts:
+        yield build_part(values[at : at + len(leaves)])
+        at += len(leaves)
+
+
+class Compiled:
+    """A request and its Executables: one for all sizes, and further ones for ranks, ones and resized state."""
+
+    def __init__(self, request: Request, name: str) -> None:
+        self.request = collect_assignments(request)
+        self.name = name
+        self._built: dict[Specialisation, Executable] = {}
+        self._fixed: dict[tuple[tuple[int, ...], ...], Specialisation] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def executables(self) -> list[Executable]:
+        return list(self._built.values())
+
+    def __call__(self, arrays: Sequence[Array], store: Store) -> list[Array]:
+        spec = self.specialisation(arrays, store)
+        for _ in range(8):
+            try:
+                results = self.executable(spec).__call__(arrays, store)
+                break
+            except ShapeError:
+                better = self.with_ones(spec, arrays)
+                if better == spec:
+                    better = self.specialisation(arrays, store)
+                if better == spec:
+                    raise
+                spec = better
+        if config.check_nan:
+            self.refuse_nan(results)
+        return results
+
+    def executable(self, spec: Specialisation) -> Executable:
+        found = self._built.get(spec)
+        if found is None:
+            with self._lock:
+                found = self._built.get(spec)
+                if found is None:
+                    found = self._built[spec] = build(self.request, spec, self.name)
+        return found
+
+    def specialisation(self, arrays: Sequence[Array], store: Store) -> Specialisation:
+        """The declared types where they say enough; ranks as fed; state in its present sizes."""
+        shapes: list[Shape | None] = []
+        for v, array in zip(self.request.inputs, arrays, strict=True):
+            shapes.append(None if v.type.shape is not None else tuple(Dim.symbol(f"{v.label}.{i}", origin=v) for i in range(array.ndim)))
+        ranks = tuple(tuple(() if s is None else (len(s),)) for s in shapes)
+        known = self._fixed.get(ranks)
+        state = self.resized_state(store)
+        if known is None or known.state != state:
+            previous = dict(known.state) if known else {}
+            state = tuple((s, previous.get(s, shape)) for s, shape in state)
+            if known is None or known.state != state:
+                known = self._fixed[ranks] = Specialisation(known.inputs if known else tuple(shapes), state)
+        return known
+
+    def resized_state(self, store: Store) -> tuple[tuple[Shared, Shape], ...]:
+        """Shared variables whose value has other sizes than the graph was built with: those axes become Dims."""
+        found: list[tuple[Shared, Shape]] = []
+        for s in self.shared:
+            have = store.cell(s).array.shape
+            if any(isinstance(n, int) and n != m for n, m in zip(s.shape, have, strict=True)):
+                known = self.__dict__.setdefault("_resized", {})
+                changed = tuple(isinstance(n, int) and n != m for n, m in zip(s.shape, have, strict=True))
+                key = (s, changed)
+                if key not in known:
+                    known[key] = tuple(Dim.symbol(f"{s.label}.{i}", origin=s) if c else n for i, (n, c) in enumerate(zip(s.shape, changed, strict=True)))
+                found.append((s, known[key]))
+        return tuple(found)
+
+    @property
+    def shared(self) -> list[Shared]:
+        found: list[Shared] | None = self.__dict__.get("_shared")
+        if found is None:
+            from graphflow.graph.traversal import leaves
+
+            results = [*self.request.outputs, *(v for _, v in self.request.updates)]
+            found = [v for v in leaves(results) if isinstance(v, Shared)]
+            found += [s for s, _ in self.request.updates if s not in found]
+            self.__dict__["_shared"] = found
+        return found
+
+    def with_ones(self, spec: Specialisation, arrays: Sequence[Array]) -> Specialisation:
+        """Axes of run-time size that were fed with size 1 become 1: then they broadcast."""
+        shapes: list[Shape | None] = []
+        for v, array, shape in zip(self.request.inputs, arrays, spec.inputs, strict=True):
+            sizes = shape if shape is not None else v.type.shape
+            if sizes is None or len(sizes) != array.ndim:
+                return spec
+            new = tuple(1 if isinstance(s, Dim) and n == 1 else s for s, n in zip(sizes, array.shape, strict=True))
+            shapes.append(shape if new == sizes else new)
+        made = Specialisation(tuple(shapes), spec.state)
+        if made not in self._built and sum(s.inputs != spec.inputs for s in self._built) > MAX_SPECIALISATIONS * 4:
+            return spec
+        return made
+
+    def refuse_nan(self, results: Sequence[Array]) -> None:
+        for v, value in zip(self.request.outputs, results, strict=True):
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                what = "NaN" if np.isnan(value).any() else "infinity"
+                raise CheckError(f"{what} in {origin_of(v)}", location=v.source, hint="gf.config.check_nan asked for this check")
+
+
+def collect_assignments(request: Request) -> Request:
+    """`gf.assign` nodes among what is fetched become updates; fetched, they give the new value."""
+    updates = list(request.updates)
+    written = {s for s, _ in updates}
+    for node in toposort([*request.outputs, *(v for _, v in updates)]):
+        if isinstance(node.op, Assign):
+            target = node.inputs[0]
+            assert isinstance(target, Shared)
+            if target in written:
+                updates = [(s, v) for s, v in updates if s is not target]
+            written.add(target)
+            updates.append((target, node.outputs[0]))
+    return Request(request.inputs, request.outputs, tuple(updates))
+
+
+def _nothing(values: Sequence[Any]) -> None:
+    return None
+
+
+class Function:
+    """What `gf.function` returns; call it with one value for each input."""
+
+    def __init__(self, inputs: Sequence[Variable], outputs: Any, updates: Sequence[tuple[Shared, Variable]], name: str, store: Store) -> None:
+        leaves, rebuild = flatten(outputs) if outputs is not None else ([], _nothing)
+        self._rebuild: Callable[[Sequence[Any]], Any] = rebuild
+        self.inputs = tuple(inputs)
+        self.name = name
+        self.store = store
+        self.compiled = Compiled(Request(self.inputs, tuple(as_variable(v) for v in leaves), tuple(updates)), name)
+        self.made_at = source.here()
+
+    @property
+    def graph_inputs(self) -> list[Variable]:
+        return list(self.inputs)
+
+    @property
+    def graph_outputs(self) -> list[Variable]:
+        return list(self.compiled.request.outputs) + [v for _, v in self.compiled.request.updates]
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        """Run on arrays (or what converts to them); returns arrays in the structure of `outputs`."""
+        if named or len(values) != len(self.inputs):
+            values = self._arrange(values, named)
+        arrays = [as_fed_array(value, v.dtype, v) for v, value in zip(self.inputs, values, strict=True)]
+        return self._rebuild(self.compiled(check_ranks(self.inputs, arrays), self.store))
+
+    def _arrange(self, values: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        names = [v.name for v in self.inputs]
+        found: dict[int, Any] = dict(enumerate(values))
+        for name, value in named.items():
+            if name not in names or names.index(name) in found:
+                raise FeedError(f"{self.name}: no free input is called {name!r}", hint=f"inputs are {', '.join(v.label for v in self.inputs)}")
+            found[names.index(name)] = value
+        missing = [v for i, v in enumerate(self.inputs) if i not in found]
+        if missing or len(values) > len(self.inputs):
+            what = f"no value for {', '.join(origin_of(v) for v in missing)}" if missing else f"{len(values)} values for {len(self.inputs)} inputs"
+            raise FeedError(f"{self.name}: {what}", hint=f"call it with ({', '.join(v.label for v in self.inputs)})")
+        return tuple(found[i] for i in range(len(self.inputs)))
+
+    def __repr__(self) -> str:
+        return f"<graphflow function {self.name}({', '.join(str(v.type) for v in self.inputs)})>"
+
+
+def check_ranks(inputs: Sequence[Variable], arrays: Sequence[Array]) -> Sequence[Array]:
+    """Refuse a feed whose rank or static sizes are wrong, naming the user's line and the placeholder's."""
+    for v, array in zip(inputs, arrays, strict=True):
+        shape = v.type.shape
+        if shape is None:
+            continue
+        wrong = array.ndim != len(shape) or any(isinstance(s, int) and s != n for s, n in zip(shape, array.shape, strict=True))
+        if wrong:
+            expected = f"rank {len(shape)}" if array.ndim != len(shape) else "other sizes"
+            raise ShapeError(
+                f"wrong shape for {v.label}: it takes {v.type}, and an array of shape {list(array.shape)} came",
+                hint=f"expected {expected}: reshape the array, e.g. x[None] adds an axis" if array.ndim != len(shape) else "sizes that vary are declared None",
+                context=(f"  expected: {origin_of(v)}",),
+            )
+    return arrays
+
+
+def function(
+    inputs: Sequence[Variable],
+    outputs: Any = None,
+    updates: Mapping[Shared, Any] | Sequence[tuple[Shared, Any]] = (),
+    givens: Mapping[Variable, Any] | Sequence[tuple[Variable, Any]] = (),
+    name: str | None = None,
+) -> Function:
+    """Compile a function of `inputs` that returns `outputs` and then performs `updates`.
+
+    `outputs`: a Variable, None, or nested lists, tuples and dicts of them; the result has the same
+    structure.  `updates`: new values of shared variables, all computed from the old ones.
+    `givens`: Variables to replace before compiling.  Sizes left open are bound at each call: one
+    compilation serves every batch size.  Raises GraphError or FeedError for a wrong signature.
+    """
+    inputs = [inputs] if isinstance(inputs, Variable) else list(inputs)
+    for v in inputs:
+        if not isinstance(v, Variable):
+            raise GraphError(f"function: the input {v!r:.60} is not a Variable", hint="inputs are placeholders")
+    if len(set(inputs)) != len(inputs):
+        raise GraphError("function: an input is listed twice")
+    pairs = [(s, _new_value(s, v)) for s, v in (updates.items() if isinstance(updates, Mapping) else updates)]
+    if len({s for s, _ in pairs}) != len(pairs):
+        raise GraphError("function: a shared variable has two updates", hint="combine them into one new value")
+    leaves, rebuild = flatten(outputs) if outputs is not None else ([], None)
+    results = [_output(v) for v in leaves]
+    replace = dict(givens.items() if isinstance(givens, Mapping) else givens)
+    for v in inputs:
+        if not isinstance(v, Placeholder):  # feeding an intermediate: it becomes a placeholder
+            replace[v] = Placeholder(v.type, v.name)
+    if replace:
+        table = {v: as_variable(x) for v, x in replace.items()}
+        everything = Cloner(table).clone([*results, *(v for _, v in pairs)])
+        results, pairs = everything[: len(results)], list(zip([s for s, _ in pairs], everything[len(results) :], strict=True))
+        inputs = [table.get(v, v) if not isinstance(v, Placeholder) else v for v in inputs]
+    structure = rebuild(results) if rebuild is not None else None
+    return Function(inputs, structure, pairs, name or "function", default_store())
+
+
+def _output(v: Any) -> Variable:
+    if not isinstance(v, Variable) and not is_tensor_like(v):
+        raise GraphError(f"function: the output {v!r:.60} is not a Variable")
+    return as_variable(v)
+
+
+def _new_value(s: Any, value: Any) -> Variable:
+    from graphflow.ops.elementwise import cast
+
+    if not isinstance(s, Shared):
+        raise GraphError(f"updates: {s!r:.60} is not a shared variable", hint="make state with gf.shared(value)")
+    v = as_variable(value, s.dtype) if not isinstance(value, Variable) else value
+    if v.type.shape is not None and len(v.shape) != s.ndim:
+        raise ShapeError(f"updates: the new value of {s.label} has the type {v.type}, and it holds {s.type}", context=(f"  {origin_of(v)}", f"  {origin_of(s)}"), hint="state keeps its rank: reshape the new value, or reduce it")
+    if v.dtype == s.dtype:
+        return v
+    if not np.can_cast(v.dtype, s.dtype, "same_kind"):
+        from graphflow.graph.errors import DTypeError
+
+        raise DTypeError(f"updates: the new value of {s.label} is {v.dtype}, and it holds {s.dtype}", hint="use gf.cast")
+    return cast(v, s.dtype)
