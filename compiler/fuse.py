@@ -22,7 +22,7 @@ from graphflow.graph.traversal import toposort
 from graphflow.graph.types import Shape
 from graphflow.graph.variable import Apply, Constant, Variable
 
-MAX_MEMBERS = 256  # per group: code generation is super-linear in the size of a block
+MAX_COST = 800  # instructions an element takes in one group: code generation is super-linear in the size of a block
 MAX_INLINE_DEPTH = 24
 CHEAP = 2  # instructions it is better to repeat than to store
 DEAR = 8  # instructions it is better to store than to repeat in each pass over a row
@@ -55,6 +55,7 @@ class Group:
     members: list[Apply] = field(default_factory=list)
     level: dict[Variable, Level] = field(default_factory=dict)
     stores: list[Variable] = field(default_factory=list)
+    cost: int = 0
 
     @property
     def outputs(self) -> list[Variable]:
@@ -217,6 +218,7 @@ class Fusion:
 
     def join(self, group: Group, node: Apply, level: Level) -> None:
         group.members.append(node)
+        group.cost += cost_of(node)
         for v in node.outputs:
             self.group_of[v] = group
             group.level[v] = level
@@ -234,8 +236,8 @@ class Fusion:
             case FoldOp():
                 self.place_fold(node)
             case ContractOp():
-                for x in node.inputs:
-                    self.need_operand(x)
+                for k, x in enumerate(node.inputs):
+                    self.need_operand(x, contiguous=k == 1)
                 self.join(self.open(Kind.CONTRACT, node.outputs[0].shape, None), node, Level.FULL)
             case NestOp() | ExternOp():
                 for x in node.inputs:
@@ -272,7 +274,7 @@ class Fusion:
             self.inline[v] = depth
             return True
         from_memory = all(x not in self.group_of for x in real)
-        if op.cost <= CHEAP and len(real) == 1 and from_memory and depth <= 3 and self.uses.get(v, 0) > 1:
+        if op.cost <= CHEAP and len(real) == 1 and from_memory and depth <= 3:
             self.inline[v] = depth
             return True
         return False
@@ -305,7 +307,7 @@ class Fusion:
         producer = self.newest_producer(node)
         latest = self.latest.get(shape)
         for group in (producer, latest if latest is not producer else None):
-            if group is None or group.kind not in WITH_EPILOGUE or len(group.members) >= MAX_MEMBERS:
+            if group is None or group.kind not in WITH_EPILOGUE or group.cost >= MAX_COST:
                 continue
             if producer is None or group.id >= producer.id:
                 yield group
@@ -356,24 +358,28 @@ class Fusion:
             or group.kind is not Kind.MAP
             or group.space != x.shape
             or group.rows not in (None, rows)
-            or len(group.members) >= MAX_MEMBERS
+            or group.cost >= MAX_COST
             or not self.fits(node, group, Level.FULL)
         ):
             group = self.open(Kind.MAP, x.shape, rows)
         group.rows = rows
         self.join(group, node, Level.ROW)
 
-    def need_operand(self, x: Variable) -> None:
-        """An operand of a contraction is memory read at an affine index; anything else is stored first."""
-        if not self.is_affine_view(x):
+    def need_operand(self, x: Variable, contiguous: bool) -> None:
+        """An operand of a contraction is memory read at an affine index; anything else is stored first.
+
+        `contiguous`: so is memory that is strided along the last axis, which the lanes run along.
+        """
+        if not self.is_affine_view(x, contiguous):
             self.need(x)
             self.stored_operands[self.root(x)] = None
             return
         for access in self.accesses(x, point(x.shape)):
             self.need(access.base)
 
-    def is_affine_view(self, v: Variable) -> bool:
+    def is_affine_view(self, v: Variable, contiguous: bool) -> bool:
         at: tuple[Size, ...] = point(v.shape)
+        last = at[-1] if at else 0
         while v.owner is not None and v in self.inline and v not in self.stored_operands:
             op, x = v.owner.op, v.owner.inputs[0] if v.owner.inputs else None
             if not isinstance(op, ViewOp) or x is None or op.inside(at, x.shape):
@@ -382,7 +388,7 @@ class Fusion:
             if not all(isinstance(i, int) or all(isinstance(a, Symbol) for a in i.atoms()) for i in at):
                 return False
             v = x
-        return True
+        return not contiguous or isinstance(last, int) or at[-1] == last
 
 
 def is_trailing(node: Apply) -> bool:

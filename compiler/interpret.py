@@ -64,9 +64,9 @@ def run(proc: Proc, buffers: Mapping[Buffer, Array], dims: Mapping[Symbol, int],
     once, as on a target that has it.  Raises CompileError for what compiled code may not do.
     """
     if any(isinstance(e, Call) and e.prim in FUNCTIONS for s in statements(proc.body) for x in own_exprs(s) for e in subexprs(x)):
-        from graphflow.compiler.math import expand  # large, and most kernels call no function
+        from graphflow.compiler.math import expand_proc  # large, and most kernels call no function
 
-        proc = expand(proc)
+        proc = expand_proc(proc)
     with np.errstate(all="ignore"):
         return Interpreter(proc, buffers, dims, fma).run()
 

@@ -65,16 +65,16 @@ class Manifest:
     def from_json(text: str) -> Manifest:
         d = json.loads(text)
         for key in ("inputs", "state", "outputs"):
-            d[key] = tuple(Tensor(t["name"], t["dtype"], tuple(map(_tuples, t["shape"]))) for t in d[key])
-        d["equalities"] = tuple(Equality(_tuples(e["a"]), _tuples(e["b"]), e["text"]) for e in d["equalities"])
+            d[key] = tuple(Tensor(t["name"], t["dtype"], tuple(map(as_tuples, t["shape"]))) for t in d[key])
+        d["equalities"] = tuple(Equality(as_tuples(e["a"]), as_tuples(e["b"]), e["text"]) for e in d["equalities"])
         for key in ("updates", "dims", "sites", "kernels"):
-            d[key] = tuple(map(_tuples, d[key])) if key != "kernels" else tuple(d[key])
-        d["workspace"] = _tuples(d["workspace"])
+            d[key] = tuple(map(as_tuples, d[key])) if key != "kernels" else tuple(d[key])
+        d["workspace"] = as_tuples(d["workspace"])
         return Manifest(**d)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def as_tuples(value: Any) -> Any:
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
 
 
 # --- sizes as data --------------------------------------------------------------------------------

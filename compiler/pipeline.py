@@ -10,11 +10,12 @@ from graphflow.compiler.emit import Emitter, finish_module
 from graphflow.compiler.fuse import fuse
 from graphflow.compiler.intern import Interner
 from graphflow.compiler.layout import arrange
-from graphflow.compiler.program import COPY, Assembler, Entry, Program
+from graphflow.compiler.library import Library
+from graphflow.compiler.program import COPY, Assembler, Entry, Launch, Program
 from graphflow.compiler.rewrite import RewriteOptions, Rewriter
 from graphflow.compiler.rules import PHASES
-from graphflow.compiler.target.machine import Machine, host
-from graphflow.compiler.verify import verify
+from graphflow.compiler.target.machine import Machine, compile_module, host
+from graphflow.compiler.verify_graph import verify_graph
 from graphflow.graph.errors import GraphError
 from graphflow.graph.op import ComposeOp, ReshapeOp
 from graphflow.graph.traversal import toposort
@@ -119,23 +120,40 @@ PASSES: list[tuple[str, Callable[[Compilation], None]]] = [
 
 def run_passes(c: Compilation, until: str | None = None, when: str = "after") -> None:
     """Run the passes, all or up to the one called `until` (before or after it)."""
+    types = [v.type for v in c.results]
     for name, step in PASSES:
         if name == until and when == "before":
             return
         step(c)
+        if c.verify:
+            verify_graph(c.results, types, name)
         if name == until:
             return
 
 
-def compile_text(c: Compilation, name: str) -> tuple[Program, str]:
-    """The Program and its LLVM module."""
+def compile_program(c: Compilation, name: str, library: Library) -> tuple[Program, list[bytes]]:
+    """The Program and its object code: one object for each kernel, and one for the entry."""
+    run_passes(c)
+    program = Assembler(c.inputs, c.outputs, c.updates, c.machine, c.reuse, library, c.verify).run()
+    declared = "".join(declaration(launch) for launch in {launch.proc.name: launch for launch in program.launches}.values())
+    entry = Entry(program, c.machine, name, trampolines=False).text()
+    code = compile_module(finish_module((COPY if program.copies else "") + declared + entry, c.machine), c.machine)
+    assert isinstance(code, bytes)
+    return program, [code, *program.objects]
+
+
+def declaration(launch: Launch) -> str:
+    """How the entry knows a kernel that is code already."""
+    types = ["ptr"] * len(launch.places) + ["i64"] * len(launch.dims) + ["ptr", "i64", "i64"]
+    text = f"declare void @{launch.proc.name}({', '.join(types)})\n"
+    return text + (f"declare void @{launch.proc.name}.team(ptr, i64, i64)\n" if launch.team is not None else "")
+
+
+def module_of(c: Compilation, name: str) -> tuple[Program, str]:
+    """The Program and all of its LLVM text as one module, for reading."""
     run_passes(c)
     program = Assembler(c.inputs, c.outputs, c.updates, c.machine, c.reuse).run()
-    kernels = {p.name: p for p in program.kernels}
-    if c.verify:
-        for proc in kernels.values():
-            verify(proc, final=True)
-    body = "".join(Emitter(p, c.machine).function() for p in kernels.values())
+    body = "".join(Emitter(p, c.machine).function() for p in program.kernels)
     body += (COPY if program.copies else "") + Entry(program, c.machine, name).text()
     return program, finish_module(body, c.machine)
 

@@ -229,7 +229,7 @@ class Printer:
             xs = [done[id(c)] for c in children(e)]
             if isinstance(e, Const) or (not _converts(e) and xs and all(id(c) in bare for c in children(e)[isinstance(e, Select) :])):
                 bare.add(id(e))
-            if _converts(e) and id(children(e)[0]) in bare:
+            if _converts(e) and all(id(c) in bare for c in children(e)):
                 xs[0] = f"{_within(xs[0], _UNARY)}:{dtype_text(children(e)[0].dtype)}", _UNARY
             text = self._expr(e, xs)
             if uses[id(e)] > 1 and xs:

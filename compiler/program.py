@@ -13,7 +13,6 @@ arguments, then the arena.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,11 +21,11 @@ from graphflow.compiler import memory
 from graphflow.compiler.emit import Emitter, Value
 from graphflow.compiler.fuse import Fusion, Group, fuse
 from graphflow.compiler.lower import Lowered, lower
-from graphflow.compiler.print import to_text
+from graphflow.compiler.library import Library, canonical, compile_kernel, name_of, team_extent, trampoline
 from graphflow.compiler.rebuild import Substitution
 from graphflow.compiler.schedule import schedule
 from graphflow.compiler.target.machine import Machine
-from graphflow.graph.dim import Dim, Size, Symbol, symbols_of
+from graphflow.graph.dim import Dim, Size, Symbol, substitute, symbols_of
 from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
 
 PARALLEL_WORK = 60_000  # elementary operations below which threads cost more than they bring
@@ -43,12 +42,21 @@ class Place:
 
 @dataclass
 class Launch:
-    """A kernel and its operands."""
+    """A kernel and its operands.
+
+    `proc` is over dims of its own: scheduled, or as lowered where its code came from a library.
+    `dims`, `team` (the extent of the team loop, if any) and `work` are in the program's Dims.
+    """
 
     proc: K.Proc
+    dims: tuple[Symbol, ...]
     places: list[Place]
     first_site: int
+    sites: int
+    team: Size | None
+    work: Size
     group: Group
+    notes: tuple[str, ...]
 
 
 @dataclass
@@ -65,16 +73,20 @@ class Program:
     copies: list[tuple[Place, Place, Size]]
     workspace: Size
     sites: list[str]
+    objects: list[bytes]  # code of the kernels that came from a library
 
     @property
     def kernels(self) -> list[K.Proc]:
-        return [launch.proc for launch in self.launches]
+        """The distinct kernels."""
+        return list({launch.proc.name: launch.proc for launch in self.launches}.values())
 
 
 class Assembler:
     """Fused groups -> Program."""
 
-    def __init__(self, inputs: Sequence[Placeholder], outputs: Sequence[Variable], updates: Sequence[tuple[Shared, Variable]], machine: Machine, reuse: bool = True) -> None:
+    def __init__(self, inputs: Sequence[Placeholder], outputs: Sequence[Variable], updates: Sequence[tuple[Shared, Variable]], machine: Machine, reuse: bool = True, library: Library | None = None, verify: bool = False) -> None:
+        self.library, self.verify = library, verify
+        self.objects: dict[str, bytes] = {}
         self.inputs, self.outputs, self.updates = list(inputs), list(outputs), list(updates)
         self.machine = machine
         self.reuse = reuse
@@ -96,21 +108,33 @@ class Assembler:
         launches: list[Launch] = []
         sites: list[str] = []
         for one in lowered:
-            places = [self.place(p.root) for p in one.params]
-            launches.append(Launch(self.kernel(one), places, len(sites), one.group))
+            launches.append(self.launch(one, len(sites)))
             sites.extend(one.proc.sites)
         moves = [(self.place(v), Place("state", self.state.index(s)), v.type.nbytes) for s, v in copies]
-        return Program(self.inputs, self.state, self.constants, self.outputs, self.updates, self.dims_of(launches, plan.total), launches, moves, plan.total, sites)
+        return Program(self.inputs, self.state, self.constants, self.outputs, self.updates, self.dims_of(launches, plan.total), launches, moves, plan.total, sites, list(self.objects.values()))
 
-    def kernel(self, one: Lowered) -> K.Proc:
-        """The scheduled kernel.  Kernels with the same text are one function, named by that text."""
-        shape = one.group.kind.value
-        text = f"{shape} {to_text(replace(one.proc, name='k', notes=()))}"
-        found = self.procs.get(text)
-        if found is None:
-            name = "k_" + hashlib.sha256(text.encode()).hexdigest()[:16]
-            found = self.procs[text] = replace(schedule(one.proc, self.machine, shape), name=name)
-        return found
+    def launch(self, one: Lowered, first_site: int) -> Launch:
+        """The launch of a lowered kernel, which is compiled now unless the library knows it."""
+        shape, dims = one.group.kind.value, one.proc.dims
+        proc = canonical(one.proc)
+        name = name_of(proc, shape, self.machine, self.library.build if self.library else "")
+        proc = replace(proc, name=name)
+        places = [self.place(p.root) for p in one.params]
+        if self.library is None:
+            if name not in self.procs:
+                self.procs[name] = schedule(proc, self.machine, shape)
+            scheduled = self.procs[name]
+            loop = scheduled.team
+            own: dict[Symbol, Size] = {d: Dim.of(s) for d, s in zip(scheduled.dims, dims, strict=True)}
+            team = None if loop is None else substitute(loop.extent, own)
+            return Launch(scheduled, dims, places, first_site, len(one.proc.sites), team, one.proc.work, one.group, one.proc.notes)
+        code = self.library.find(name)
+        if code is None:
+            code = compile_kernel(proc, shape, self.machine, self.verify)
+            self.library.add(name, code)
+        self.objects[name] = code.object
+        team = team_extent(code, dims)
+        return Launch(proc, dims, places, first_site, len(one.proc.sites), team, one.proc.work, one.group, one.proc.notes)
 
     def order_groups(self) -> list[Group]:
         """Groups that write state, and what depends on them, go last."""
@@ -173,7 +197,7 @@ class Assembler:
     def dims_of(self, launches: list[Launch], total: Size) -> list[Symbol]:
         found: dict[Symbol, None] = {}
         for launch in launches:
-            found.update(dict.fromkeys(launch.proc.dims))
+            found.update(dict.fromkeys(launch.dims))
         for size in [total, *(p.offset for launch in launches for p in launch.places)]:
             found.update(dict.fromkeys(sorted(symbols_of(size), key=lambda s: s.serial)))
         for v in self.outputs:
@@ -224,8 +248,9 @@ def merge(one: Lowered, old: K.Buffer, root: Variable) -> Lowered:
 class Entry:
     """LLVM text of the Program's one function."""
 
-    def __init__(self, program: Program, machine: Machine, name: str) -> None:
+    def __init__(self, program: Program, machine: Machine, name: str, trampolines: bool = True) -> None:
         self.program, self.name = program, name
+        self.defines_trampolines = trampolines
         outline = K.Proc(name, tuple(program.dims), (), ())
         self.e = Emitter(outline, machine)
         self.e.env = {d: Value(f"%d{i}", K.I64) for i, d in enumerate(program.dims)}
@@ -239,7 +264,7 @@ class Entry:
         e.effect("store i64 0, ptr %ws, align 8")
         for launch in p.launches:
             self.launch(launch)
-            if launch.proc.sites:
+            if launch.sites:
                 self.stop_on_error(launch)
         for source, target, size in p.copies:
             self.copy(source, target, size)
@@ -273,14 +298,13 @@ class Entry:
     def launch(self, launch: Launch) -> None:
         e, proc = self.e, launch.proc
         pointers = [self.pointer(p) for p in launch.places]
-        dims = [e.index(Dim.of(d)).text for d in proc.dims]
+        dims = [e.index(Dim.of(d)).text for d in launch.dims]
         args = ", ".join([*(f"ptr {p}" for p in pointers), *(f"i64 {d}" for d in dims), "ptr %ws"])
-        team = proc.team
-        extent = e.index(team.extent) if team is not None else Value("1", K.I64)
-        if team is None:
+        if launch.team is None:
             e.effect(f"call void @{proc.name}({args}, i64 0, i64 1)")
             return
-        work = e.index(proc.work)
+        extent = e.index(launch.team)
+        work = e.index(launch.work)
         big = e.here(f"icmp sgt i64 {work.text}, {PARALLEL_WORK}", K.BOOL, 1)
         several = e.here(f"icmp sgt i64 {extent.text}, 1", K.BOOL, 1)
         has = e.here("icmp ne ptr %par, null", K.BOOL, 1)
@@ -310,7 +334,8 @@ class Entry:
             f"{ctx} = load ptr, ptr {ctx_slot}, align 8",
             f"call void {run}(ptr {ctx}, ptr @{launch.proc.name}.team, ptr {args}, i64 {extent})",
         ]
-        self.trampolines.setdefault(launch.proc.name, trampoline(launch.proc))
+        if self.defines_trampolines:
+            self.trampolines.setdefault(launch.proc.name, trampoline(launch.proc))
 
     def copy(self, source: Place, target: Place, size: Size) -> None:
         """Bytes from a buffer to state, eight at a time (no memcpy call: bundles have no libc)."""
@@ -350,14 +375,3 @@ end:
   ret void
 }
 """
-
-
-def trampoline(proc: K.Proc) -> str:
-    """`@kernel.team(ptr args, i64 lo, i64 hi)`: the form the thread pool calls."""
-    lines: list[str] = []
-    args: list[str] = []
-    for i, t in enumerate(["ptr"] * len(proc.params) + ["i64"] * len(proc.dims) + ["ptr"]):
-        lines.append(f"  %s{i} = getelementptr i64, ptr %args, i64 {i}\n  %a{i} = load {t}, ptr %s{i}, align 8\n")
-        args.append(f"{t} %a{i}")
-    call = f"  call void @{proc.name}({', '.join(args)}, i64 %lo, i64 %hi)\n  ret void\n"
-    return f"define void @{proc.name}.team(ptr %args, i64 %lo, i64 %hi) #0 {{\nentry:\n{''.join(lines)}{call}}}\n"

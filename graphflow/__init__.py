@@ -29,6 +29,7 @@ _WHERE = {
         "graphflow.graph.errors",
     ),
     **dict.fromkeys(["grad", "vjp", "jvp", "jacobian", "hessian", "hvp"], "graphflow.compiler.autodiff"),
+    **dict.fromkeys(["clone"], "graphflow.compiler.clone"),
     **dict.fromkeys(["Session", "default_store"], "graphflow.runtime.session"),
     **dict.fromkeys(["function", "Function"], "graphflow.runtime.function"),
     **dict.fromkeys(["Store"], "graphflow.runtime.store"),

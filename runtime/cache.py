@@ -2,7 +2,8 @@
 
 Key: the canonical graph (ops, parameters, types, constants, in order of construction) with the
 configuration, graphflow's own sources, LLVM and the CPU.  An entry is one file: manifest,
-constants and object code.  Cached code is executed as the user's own files are: the folder is
+constants and object code.  Kernels are kept by their own text too, so that other graphs find
+them.  Cached code is executed as the user's own files are: the folder is
 0700, must belong to the user and is never a link; entries are written atomically; one that does
 not parse is compiled again.
 """
@@ -25,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from graphflow.compiler.intern import encode
-from graphflow.compiler.manifest import Manifest
+from graphflow.compiler.library import Code, Library
+from graphflow.compiler.manifest import Manifest, as_tuples
 from graphflow.compiler.print import to_text
 from graphflow.compiler.program import Program
 from graphflow.compiler.target.machine import host
@@ -181,17 +183,16 @@ def folder() -> Path | None:
     return path if mine and private else None
 
 
-def load(key: str) -> Entry | None:
-    """The entry for a key, or None; a damaged entry is removed."""
+def _read(name: str) -> tuple[dict[str, Any], list[bytes]] | None:
+    """(head, parts) of an entry, or None; a damaged one is removed."""
     where = folder()
     if where is None:
         return None
-    path = where / f"{key}.gf"
+    path = where / name
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(descriptor, "rb") as f:
-            data = f.read()
-        entry = _parse(data)
+            found = _parse(f.read())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
@@ -200,10 +201,10 @@ def load(key: str) -> Entry | None:
         return None
     with contextlib.suppress(OSError):
         os.utime(path)
-    return entry
+    return found
 
 
-def _parse(data: bytes) -> Entry:
+def _parse(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     digest, body = data[len(_MAGIC) : len(_MAGIC) + 32], data[len(_MAGIC) + 32 :]
     if not data.startswith(_MAGIC) or hashlib.sha256(body).digest() != digest:
         raise ValueError("damaged")
@@ -214,39 +215,85 @@ def _parse(data: bytes) -> Entry:
     for n in head["lengths"]:
         parts.append(bytes(rest[:n]))
         rest = rest[n:]
+    return head, parts
+
+
+def _write(name: str, head: dict[str, Any], parts: Sequence[bytes]) -> None:
+    """Write an entry atomically; a cache that cannot be written is no error."""
+    where = folder()
+    if where is None:
+        return
+    text = json.dumps({**head, "lengths": [len(p) for p in parts]}).encode()
+    body = len(text).to_bytes(8, "little") + text + b"".join(parts)
+    with contextlib.suppress(OSError):
+        descriptor, temporary = tempfile.mkstemp(dir=where)
+        with os.fdopen(descriptor, "wb") as f:
+            f.write(_MAGIC + hashlib.sha256(body).digest() + body)
+        os.replace(temporary, where / name)
+
+
+def load(key: str) -> Entry | None:
+    """The program for a key, or None."""
+    found = _read(f"{key}.gf")
+    if found is None:
+        return None
+    head, parts = found
     count = head["objects"]
     constants = [np.load(io.BytesIO(p), allow_pickle=False) for p in parts[count:]]
     return Entry(Manifest.from_json(head["manifest"]), parts[:count], constants, head["state"])
 
 
 def save(key: str, manifest: Manifest, objects: Sequence[bytes], constants: Sequence[Array], state: Sequence[int]) -> None:
-    """Write an entry atomically; a cache that cannot be written is no error."""
-    where = folder()
-    if where is None or sum(c.nbytes for c in constants) > MAX_CONSTANTS:
+    """Keep a program, unless its constants are large."""
+    if sum(c.nbytes for c in constants) > MAX_CONSTANTS:
         return
     parts = list(objects)
     for c in constants:
         stream = io.BytesIO()
         np.save(stream, c, allow_pickle=False)
         parts.append(stream.getvalue())
-    head = json.dumps({"manifest": manifest.to_json(), "objects": len(objects), "lengths": [len(p) for p in parts], "state": list(state)}).encode()
-    body = len(head).to_bytes(8, "little") + head + b"".join(parts)
-    with contextlib.suppress(OSError):
-        descriptor, temporary = tempfile.mkstemp(dir=where)
-        with os.fdopen(descriptor, "wb") as f:
-            f.write(_MAGIC + hashlib.sha256(body).digest() + body)
-        os.replace(temporary, where / f"{key}.gf")
-        _trim(where)
+    _write(f"{key}.gf", {"manifest": manifest.to_json(), "objects": len(objects), "state": list(state)}, parts)
+    where = folder()
+    if where is not None:
+        with contextlib.suppress(OSError):
+            _trim(where)
 
 
 def _trim(where: Path) -> None:
-    entries = [(p.stat().st_mtime, p.stat().st_size, p) for p in where.glob("*.gf")]
+    entries = [(p.stat().st_mtime, p.stat().st_size, p) for p in where.iterdir() if p.suffix in (".gf", ".k")]
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= MAX_BYTES:
             break
         path.unlink()
         total -= size
+
+
+class DiskLibrary(Library):
+    """Kernels in memory, and as files beside the programs."""
+
+    def find(self, name: str) -> Code | None:
+        code = super().find(name)
+        if code is None and config.cache:
+            found = _read(f"{name}.k")
+            if found is not None:
+                head, parts = found
+                code = Code(parts[0], as_tuples(head["team"]))
+                super().add(name, code)
+        return code
+
+    def add(self, name: str, code: Code) -> None:
+        super().add(name, code)
+        if config.cache:
+            _write(f"{name}.k", {"team": code.team}, [code.object])
+
+
+@functools.cache
+def library() -> Library:
+    """The process's kernels."""
+    made = DiskLibrary()
+    made.build = _build()
+    return made
 
 
 def dump(program: Program, text: str, name: str) -> None:

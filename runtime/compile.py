@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphflow.compiler.clone import Cloner
+from graphflow.compiler.intern import Interner
 from graphflow.compiler.manifest import VALUE, Equality, Manifest, encode_size, tensor
-from graphflow.compiler.pipeline import Compilation, compile_text
+from graphflow.compiler.pipeline import Compilation, compile_program, module_of
 from graphflow.compiler.program import Program
-from graphflow.compiler.target.machine import compile_module, host
+from graphflow.compiler.target.machine import host
 from graphflow.configuration import config
 from graphflow.graph import source
 from graphflow.graph.dim import Dim, Size, Symbol, symbols_of
@@ -60,7 +61,8 @@ def specialise(request: Request, spec: Specialisation) -> Typed:
         inputs.append(made)
         replace[v] = made
     seen = {s: s.seen_as(TensorType(s.dtype, shape)) for s, shape in spec.state}
-    replace.update(seen)
+    for s, stand_in in seen.items():
+        replace[s] = stand_in
     results = Cloner(replace).clone([*request.outputs, *(v for _, v in request.updates)])
     unify, causes = unified_dims(toposort(results))
     reasons: dict[tuple[int, int], str] = {}
@@ -123,17 +125,16 @@ def build(request: Request, spec: Specialisation, name: str) -> Executable:
     if entry is not None:
         state = [found_state[i] for i in entry.state]
         return Executable(entry.manifest, entry.objects, entry.constants, state, typed.reasons)
-    c = Compilation(inputs, outputs, updates, host(), config.optimize, config.fastmath, config.debug_memory != "no-reuse")
+    c = Compilation(inputs, outputs, updates, host(), config.optimize, config.fastmath, config.debug_memory != "no-reuse", config.verify)
+    if config.dump:
+        cache.dump(*module_of(replace(c, interner=Interner()), "gf_main"), name)
     equalities = size_equalities(toposort(c.results))
-    program, text = compile_text(c, "gf_main")
+    program, objects = compile_program(c, "gf_main", cache.library())
     manifest = describe(program, fetched, replaced, equalities)
-    code = compile_module(text, host())
-    assert isinstance(code, bytes)
     constants = [c.value for c in program.constants]
     if key:
-        cache.save(key, manifest, [code], constants, [found_state.index(s.state) for s in program.state])
-    cache.dump(program, text, name)
-    return Executable(manifest, [code], constants, [s.state for s in program.state], typed.reasons)
+        cache.save(key, manifest, objects, constants, [found_state.index(s.state) for s in program.state])
+    return Executable(manifest, objects, constants, [s.state for s in program.state], typed.reasons)
 
 
 def check_leaves(inputs: Sequence[Placeholder], results: Sequence[Variable]) -> None:
@@ -201,7 +202,7 @@ def describe(program: Program, fetched: int, replaced: Sequence[Shared], equalit
     state = [s.state for s in program.state]
     updates: list[tuple[int, int | str]] = [(state.index(s.state), "inplace") for s, _ in program.updates]
     updates += [(state.index(s.state), fetched + i) for i, s in enumerate(replaced)]
-    kernels = tuple({"name": launch.proc.name, "ops": [str(n.op) for n in launch.group.members], "lines": list(launch.proc.notes)} for launch in program.launches)
+    kernels = tuple({"name": launch.proc.name, "ops": [str(n.op) for n in launch.group.members], "lines": list(launch.notes)} for launch in program.launches)
     return Manifest(
         "gf_main",
         tuple(tensor(v.label, v.type, number) for v in program.inputs),

@@ -126,6 +126,14 @@ def exp_scaled(x: Expr, shift: int = 0) -> Expr:
     return scale(exp_reduced(r), k)
 
 
+def exp_of_negative(x: Expr) -> Expr:
+    """e^x for x <= 0: 2^n fits into one factor when a constant one takes the result into the subnormals."""
+    f = format_of(x)
+    shift = (f.bias + 1) // 2
+    r, _, k = reduce(at_least(x, EXPONENTIAL[x.dtype].low), f.bias + shift)
+    return exp_reduced(r) * exponent_bits(k, x) * 2.0**-shift
+
+
 def expm1_halved(x: Expr) -> Expr:
     """(e^x - 1) / 2 for -40 <= x <= the upper bound of the table; x = 0 loses its sign."""
     r, tail, k = reduce(x, format_of(x).bias - 1)
@@ -180,7 +188,7 @@ def tanh(x: Expr) -> Expr:
 
 def sigmoid(x: Expr) -> Expr:
     """With e = e^-|x| and q = e / (1 + e): 1 - q right of 0, e - e q left."""
-    e = exp_scaled(at_least(-absolute(x), EXPONENTIAL[x.dtype].low))
+    e = exp_of_negative(-absolute(x))
     q = e / (1.0 + e)
     whole = choose(x < 0.0, e, format_of(x).const(1.0))
     return muladd(-whole, q, whole)

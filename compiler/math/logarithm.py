@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from graphflow.compiler.kernel import F32, F64, Expr
-from graphflow.compiler.math.exponential import EXPONENTIAL, exp_scaled
+from graphflow.compiler.math.exponential import exp_of_negative
 from graphflow.compiler.math.floating import (
     INF,
     NAN,
@@ -137,7 +137,7 @@ def log1p(x: Expr) -> Expr:
 
 def softplus(x: Expr) -> Expr:
     """log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)."""
-    e = exp_scaled(at_least(-absolute(x), EXPONENTIAL[x.dtype].low))
+    e = exp_of_negative(-absolute(x))
     return at_least(x, 0.0) + log_of_sum(*fast_two_sum(format_of(x).const(1.0), e))
 
 

@@ -36,7 +36,7 @@ def result_transposed(node: Apply, options: RewriteOptions) -> Replacement:
     return contract(x, y, op.left, op.right, "".join(op.result[a] for a in node.op.order))
 
 
-@procedural("contract", "contract(-x, y) -> -contract(x, y)")
+@procedural("contract", "contract(-x, y) -> -contract(x, y)", assumes="real")
 def negated_operand(node: Apply, options: RewriteOptions) -> Replacement:
     assert isinstance(node.op, Contract)
     (x, y), op = node.inputs, node.op

@@ -143,7 +143,7 @@ INVERSE = [
     rule(P.log2(P.exp2(f)), f, assumes="real"),
     rule(P.square(P.sqrt(f)), where_not_negative, assumes="real", doc="sqrt(x) ** 2 -> x where x >= 0, else NaN"),
     rule(P.sqrt(P.square(f)), P.abs(f), assumes="real"),
-    rule(1 / P.sqrt(f), P.rsqrt(f)),
+    rule(1 / P.sqrt(f), P.rsqrt(f), assumes="real"),
 ]
 
 SIMPLIFY = rule_set(

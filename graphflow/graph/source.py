@@ -33,12 +33,12 @@ _override = _Override()
 
 
 def is_internal(filename: str) -> bool:
-    """True for files of graphflow itself, whose frames are not the user's."""
+    """True for files of graphflow itself and of Python's import machinery, whose frames are not the user's."""
     known = _ours.get(filename)
     if known is None:
         path = os.path.abspath(filename)
         roots = [_here, *(os.path.join(_parent, name) for name in ("compiler", "runtime"))]
-        known = _ours[filename] = any(path.startswith(root + os.sep) for root in roots)
+        known = _ours[filename] = filename.startswith("<frozen ") or any(path.startswith(root + os.sep) for root in roots)
     return known
 
 

@@ -276,6 +276,11 @@ def test_both_sides_of_a_select_are_values():
     assert np.isnan(execute(loop(Store(Y, (i,), e)))[0]).tolist() == [False, False, True, True]
 
 
+def test_functions_are_expanded():
+    got, _ = execute(loop(Store(Y, (i,), call("exp", Load(X, (i,))))))
+    np.testing.assert_allclose(got, np.exp(np.arange(4)), rtol=1e-6)
+
+
 def test_a_fold_takes_its_operands_in_order():
     big = Buffer("x", F32, (n,))
     acc = Buffer("acc", F32, (), Space.REG)

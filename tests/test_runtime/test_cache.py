@@ -18,8 +18,8 @@ SCRIPT = """
 import sys, numpy as np, graphflow as gf
 import graphflow.runtime.compile as rc
 compiled = []
-real = rc.compile_module
-rc.compile_module = lambda *a, **k: (compiled.append(1), real(*a, **k))[1]
+real = rc.compile_program
+rc.compile_program = lambda *a, **k: (compiled.append(1), real(*a, **k))[1]
 x, w = gf.placeholder("float32", (None, 5), name="x"), gf.shared(np.arange(10, dtype="float32").reshape(5, 2), name="w")
 f = gf.function([x], gf.tanh(x @ w + np.arange(2, dtype="float32")), updates=[(w, w * 0.5)])
 print(f(np.ones((3, 5)))[0].tolist(), w.get_value().sum(), len(compiled))

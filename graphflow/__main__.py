@@ -1,0 +1,7 @@
+"""`python -m graphflow`."""
+
+import sys
+
+from graphflow.cli import main
+
+sys.exit(main())
