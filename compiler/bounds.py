@@ -15,6 +15,7 @@ from graphflow.compiler.kernel import I64, Call, Const, Expr, Index, Var
 from graphflow.graph.dim import Atom, Compound, Dim, Size, Symbol, floordiv, substitute, symbols_of
 
 _STEPS = 16  # atoms an index of real kernels has, with those of its bounds
+_TRIES = 2000  # sizes looked at before a proof is given up; real ones take a few dozen
 
 
 def proves(size: Size, facts: Sequence[Size] = ()) -> bool:
@@ -125,29 +126,33 @@ class _Prover:
         known = dict.fromkeys(sharp for fact in facts for sharp in _sharpened(fact))
         self.contradiction = any(isinstance(fact, int) and fact < 0 for fact in known)
         self.facts = [fact for fact in known if isinstance(fact, Dim)]
-        self.done: dict[Size, bool] = {}
+        self.with_facts: dict[Size, bool] = {}
+        self.without: dict[Size, bool] = {}
 
     def holds(self, size: Size, steps: int) -> bool:
         """`size >= 0`, by the bounds of its symbols and up to two facts."""
         if isinstance(size, int):
             return size >= 0
-        if size not in self.done:
-            self.done[size] = False  # while it is tried
+        if size not in self.with_facts:
+            self.with_facts[size] = False  # while it is tried
             near = [multiple for fact in self.facts for multiple in _multiples(size, fact)]
             sums: list[Size] = [0, *near, *(a + b for a, b in combinations(near, 2))]
-            self.done[size] = any(self.follows(size - known, steps) for known in sums)
-        return self.done[size]
+            self.with_facts[size] = any(self.follows(size - known, steps) for known in sums)
+        return self.with_facts[size]
 
     def follows(self, size: Size, steps: int) -> bool:
         """`size >= 0`, by the bounds of its symbols."""
         if isinstance(size, int):
             return size >= 0
-        if steps == 0:
-            return False
-        whole = _without_moduli(size)
-        if whole != size and self.follows(whole, steps - 1):
-            return True
-        return any(all((self.follows if len(bound) == 1 else self.holds)(v, steps - 1) for v in bound) for bound in self.bounds(size, False, steps - 1))
+        if size not in self.without:
+            if steps == 0 or len(self.without) >= _TRIES:
+                return False
+            self.without[size] = False  # while it is tried
+            whole = _without_moduli(size)
+            self.without[size] = (whole != size and self.follows(whole, steps - 1)) or any(
+                all((self.follows if len(bound) == 1 else self.holds)(v, steps - 1) for v in bound) for bound in self.bounds(size, False, steps - 1)
+            )
+        return self.without[size]
 
     def bounds(self, size: Dim, upper: bool, steps: int) -> Iterator[tuple[Size, ...]]:
         """Sets of sizes without the newest atom: `size` is never above the largest (below the smallest) of each."""

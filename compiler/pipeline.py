@@ -81,13 +81,11 @@ def _expand_node(node: Apply, inputs: list[Variable]) -> Sequence[Variable] | No
 
 
 def arrange_loops(c: Compilation) -> None:
-    """Folds and contractions in the forms lowering has loops for."""
-    c.replace_results(arrange(c.results))
-
-
-def intern(c: Compilation) -> None:
-    """One node for equal expressions."""
-    c.replace_results(Rewriter((), c.interner).rewrite(c.results))
+    """Folds and contractions in the forms lowering has loops for; equal expressions are one node again."""
+    before = c.results
+    after = arrange(before)
+    if not c.optimize or any(a is not b for a, b in zip(before, after, strict=True)):
+        c.replace_results(Rewriter((), c.interner).rewrite(after))
 
 
 def separate_results(c: Compilation) -> None:
@@ -112,7 +110,6 @@ PASSES: list[tuple[str, Callable[[Compilation], None]]] = [
     ("rewrite", rewrite),
     ("expand", expand),
     ("arrange", arrange_loops),
-    ("intern", intern),
     ("separate", separate_results),
 ]
 # then: fuse, lower, schedule, plan memory (program.Assembler), emit

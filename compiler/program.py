@@ -20,8 +20,8 @@ from graphflow.compiler import kernel as K
 from graphflow.compiler import memory
 from graphflow.compiler.emit import Emitter, Value
 from graphflow.compiler.fuse import Fusion, Group, fuse
-from graphflow.compiler.lower import Lowered, lower
 from graphflow.compiler.library import Library, canonical, compile_kernel, name_of, team_extent, trampoline
+from graphflow.compiler.lower import Lowered, lower
 from graphflow.compiler.rebuild import Substitution
 from graphflow.compiler.schedule import schedule
 from graphflow.compiler.target.machine import Machine

@@ -60,9 +60,8 @@ def specialise(request: Request, spec: Specialisation) -> Typed:
         made.made_at = v.source
         inputs.append(made)
         replace[v] = made
-    seen = {s: s.seen_as(TensorType(s.dtype, shape)) for s, shape in spec.state}
-    for s, stand_in in seen.items():
-        replace[s] = stand_in
+    seen: dict[Variable, Shared] = {s: s.seen_as(TensorType(s.dtype, shape)) for s, shape in spec.state}
+    replace.update(seen)
     results = Cloner(replace).clone([*request.outputs, *(v for _, v in request.updates)])
     unify, causes = unified_dims(toposort(results))
     reasons: dict[tuple[int, int], str] = {}

@@ -58,7 +58,7 @@ class Format:
         return const(self.integer, value)
 
 
-FORMATS = {
+FORMATS: dict[DType, Format] = {
     F32: Format(F32, np.dtype("int32"), np.dtype("uint32"), 23, 127),
     F64: Format(F64, np.dtype("int64"), np.dtype("uint64"), 52, 1023),
 }

@@ -181,7 +181,7 @@ def digamma(x: Expr) -> Expr:
 
 
 def trigamma(x: Expr) -> Expr:
-    """inf at the poles.
+    """inf at the poles and at -inf.
 
     The sum of 1 / (x + k)^2, 0 < k < n, is (D'^2 - D D'') / D^2 with D as in `digamma`.
     trigamma(x) = (pi / sin(pi x))^2 - trigamma(1 - x) for x < 0.
@@ -201,4 +201,5 @@ def trigamma(x: Expr) -> Expr:
     first = 1.0 / z
     y = choose(small, muladd(first, first, y + polynomial(z, above) / (below * below)), y)
     cosecant = 1.0 / sine(distance(x))  # pi / sin(pi x)
-    return choose(left, muladd(cosecant, cosecant, -y), y)
+    y = choose(left, muladd(cosecant, cosecant, -y), y)
+    return choose(x.eq(-INF), INF, y)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphflow.compiler.kernel import F32, F64, Expr, cast, const
+from graphflow.compiler.kernel import F32, F64, I32, I64, Expr, cast, const
 from graphflow.compiler.math.floating import (
+    FORMATS,
     INF,
     NAN,
     Coefficients,
@@ -28,7 +29,7 @@ from graphflow.compiler.math.floating import (
 )
 from graphflow.graph.types import DType
 
-I32, I64, U64 = np.dtype("int32"), np.dtype("int64"), np.dtype("uint64")
+U32, U64 = np.dtype("uint32"), np.dtype("uint64")
 
 TWO_OVER_PI_BITS = 1280
 TWO_OVER_PI = int(
@@ -45,16 +46,24 @@ HALF_PI = {F32: (1.5703125, 0.00048382679489661926), F64: (1.5707963109016418, 1
 # |r| <= pi/4: (sin r / r - 1) / r^2 and (cos r - 1 + r^2/2) / r^4 as polynomials in r^2
 SIN: dict[DType, Coefficients] = {
     F32: (-0.16666655, 0.008332189, -0.00019518276),  # 2^-27.9
-    F64: (-0.1666666666666663, 0.00833333333332184, -0.00019841269829358414, 2.7557313538433503e-06, -2.5050734370891705e-08, 1.589543193766764e-10),  # 2^-57.9
-}
+    F64: (  # 2^-57.9
+        -0.1666666666666663, 0.00833333333332184, -0.00019841269829358414, 2.7557313538433503e-06, -2.5050734370891705e-08, 1.589543193766764e-10,
+    ),
+}  # fmt: skip
 COS: dict[DType, Coefficients] = {
     F32: (0.041666646, -0.0013887311, 2.4432571e-05),  # 2^-33.0
-    F64: (0.041666666666666595, -0.0013888888888873333, 2.480158728899287e-05, -2.755731421355427e-07, 2.0875704833497234e-09, -1.1358716314465784e-11),  # 2^-63.9
-}
+    F64: (  # 2^-63.9
+        0.041666666666666595, -0.0013888888888873333, 2.480158728899287e-05, -2.755731421355427e-07, 2.0875704833497234e-09, -1.1358716314465784e-11,
+    ),
+}  # fmt: skip
 
 
 def window(f: Format, bits: Expr, words: int) -> list[Expr]:
-    """`words` words of 2/pi, from the bit of weight 2 / ulp(x) on, for |x| >= 1/2 with these bits."""
+    """`words` words of 2/pi, from the bit of weight 2 / ulp(x) on, for |x| >= 1/2 with these bits.
+
+    The table begins with zeros so that the window of 1/2 begins at its first bit.  The words are
+    reached by halving: each bit of the index shifts the row by a power of two, or does not.
+    """
     size = f.width
     position = (bits >> f.digits) - (f.bias - 1)
     index, shift = position >> size.bit_length() - 1, position & (size - 1)
@@ -73,20 +82,19 @@ def window(f: Format, bits: Expr, words: int) -> list[Expr]:
 def product_f32(m: Expr, bits: Expr) -> tuple[Expr, Pair]:
     """(quadrant, fraction in two parts) of x * 2/pi."""
     m = cast(U64, m)
-    p = [cast(U64, w) for w in window(format_of(bits.bits(F32)), bits, 3)]
+    p = [cast(U64, w) for w in window(FORMATS[F32], bits, 3)]
     turns = ((m * p[0]) << 32) + m * p[1] + ((m * p[2]) >> 32)  # quarter turns in units of 2^-62, modulo 4
     fraction = (turns << 2).bits(I64)  # signed, in units of 2^-64
     parts = [fraction >> 40, (fraction >> 16) & 0xFFFFFF, fraction & 0xFFFF]
     a, b, c = (cast(F32, cast(I32, part)) for part in parts)
-    quadrant = cast(np.dtype("uint32"), (turns + (1 << 61)) >> 62)
+    quadrant = cast(U32, (turns + (1 << 61)) >> 62)
     return quadrant, fast_two_sum(a * 2.0**-24, muladd(b, 2.0**-48, c * 2.0**-64))
 
 
 def product_f64(m: Expr, bits: Expr) -> tuple[Expr, Pair]:
     """(quadrant, fraction in two parts) of x * 2/pi; schoolbook multiplication in words of 32 bits."""
     low32 = 0xFFFFFFFF
-    f = format_of(bits.bits(F64))
-    p = [half for w in reversed(window(f, bits, 3)) for half in (w & low32, w >> 32)]
+    p = [half for w in reversed(window(FORMATS[F64], bits, 3)) for half in (w & low32, w >> 32)]
     m0, m1 = m & low32, m >> 32
     first = [m0 * p[0]]
     for word in p[1:]:
@@ -97,15 +105,16 @@ def product_f64(m: Expr, bits: Expr) -> tuple[Expr, Pair]:
     turns = (second[4] << 32) | (second[3] & low32)
     below = (second[2] << 32) | (second[1] & low32)
     fraction = (turns << 2) | (below >> 62)
-    a = number(f, (fraction.bits(I64) >> 32))
-    b = number(f, (fraction & low32).bits(I64))
-    c = number(f, ((below << 2) >> 13).bits(I64))
+    a = number(fraction.bits(I64) >> 32)
+    b = number((fraction & low32).bits(I64))
+    c = number(((below << 2) >> 13).bits(I64))
     s, e = fast_two_sum(a * 2.0**-32, b * 2.0**-64)
     return (turns + (1 << 61)) >> 62, fast_two_sum(s, muladd(c, 2.0**-115, e))
 
 
-def number(f: Format, i: Expr) -> Expr:
+def number(i: Expr) -> Expr:
     """A float64 of an integer below 2^51; conversion proper has no vector instruction before AVX-512."""
+    f = FORMATS[F64]
     return (i + f.const(f.rounder).bits(I64)).bits(F64) - f.rounder
 
 

@@ -73,25 +73,38 @@ def vectorise(proc: Proc, var: Symbol, machine: Machine) -> Proc:
     width = vector_width(loop.body, machine)
     n = loop.extent
     if width == 1 or any(isinstance(s, K.If) for s in K.statements(loop.body)):
-        return proc
-    if isinstance(n, int) and n <= 1:
-        return set_kind(proc, var, Kind.UNROLL) if n == 1 else proc
+        return set_kind(proc, var, Kind.UNROLL) if indexes_registers(loop) else proc
     if isinstance(n, int) and n <= width:
-        lanes = power_of_two(n)
-        proc, _, inner = split(proc, var, lanes, "mask" if lanes != n else "exact")
-        return set_kind(proc, inner, Kind.LANES)
+        return into_lanes(proc, var, power_of_two(n)) if n else proc
     whole = n // width * width
-    if is_large(loop) and not (isinstance(n, int) and n == whole):
-        proc, _, inner = split(proc, var, width, "mask")
-        return set_kind(proc, inner, Kind.LANES)
-    if not (isinstance(n, int) and n == whole):
-        proc, var, rest = cut(proc, var, whole)
-        last = find_loop(proc, rest).extent
-        lanes = power_of_two(last) if isinstance(last, int) else width
-        proc, _, inner = split(proc, rest, lanes, "exact" if isinstance(last, int) and last == lanes else "mask")
-        proc = set_kind(proc, inner, Kind.LANES)
-    proc, _, inner = split(proc, var, width)
-    return set_kind(proc, inner, Kind.LANES)
+    if isinstance(n, int) and n == whole:
+        return into_lanes(proc, var, width)
+    if is_large(loop):
+        return into_lanes(proc, var, width)
+    proc, var, rest = cut(proc, var, whole)
+    last = find_loop(proc, rest).extent
+    proc = into_lanes(proc, rest, power_of_two(last) if isinstance(last, int) else width)
+    return into_lanes(proc, var, width)
+
+
+def into_lanes(proc: Proc, var: Symbol, lanes: int) -> Proc:
+    """`for i in n -> for io in ceil(n/lanes): for ii in lanes`, masked where it does not divide."""
+    loop = find_loop(proc, var)
+    if isinstance(loop.extent, int) and loop.extent == lanes:
+        return set_kind(proc, var, Kind.LANES)
+    rest = loop.extent % lanes
+    proc, outer, inner = split(proc, var, lanes, "exact" if isinstance(rest, int) and rest == 0 else "mask")
+    proc = set_kind(proc, inner, Kind.LANES)
+    count = find_loop(proc, outer).extent
+    copies = isinstance(count, int) and (count == 1 or indexes_registers(loop))
+    return set_kind(proc, outer, Kind.UNROLL) if copies else proc
+
+
+def indexes_registers(loop: For) -> bool:
+    """Does the loop variable choose a register?  Then the loop must be copies."""
+    accesses: list[Load | Store | Fold] = [*K.loads(loop.body)]
+    accesses += [s for s in K.statements(loop.body) if isinstance(s, Store | Fold)]
+    return any(a.buffer.space is K.Space.REG and any(loop.var in symbols_of(i) for i in a.at) for a in accesses)
 
 
 def is_large(loop: For) -> bool:

@@ -115,6 +115,9 @@ class Op:
         shown = ", ".join(f"{k}={_show(v)}" for k, v in self.params().items())
         return f"{self.name or type(self).__name__.lower()}{{{shown}}}" if shown else self.name or type(self).__name__.lower()
 
+    def __repr__(self) -> str:
+        return f"<op {self}>"
+
     def __call__(self, *inputs: Any) -> Any:
         """Apply to Variables (or what converts to one): the result Variable, or a tuple of them."""
         from graphflow.graph.variable import apply

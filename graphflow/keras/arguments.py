@@ -74,7 +74,7 @@ def with_new_names(what: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             raise ArgumentError(f"{what}: {name} and {new} are two names of one argument")
         if new != name and (what, name) not in _warned:
             _warned.add((what, name))
-            warnings.warn(f"{what}: the argument {name!r} is now called {new!r}", DeprecationWarning, stacklevel=_users_level())
+            warnings.warn(f"{what}: the argument {name!r} is now called {new!r}", DeprecationWarning, stacklevel=users_stacklevel())
         renamed[new] = value
     return renamed
 
@@ -85,7 +85,7 @@ def no_more(what: str, kwargs: Mapping[str, Any]) -> None:
         raise ArgumentError(f"{what}: no argument is called {next(iter(kwargs))!r}")
 
 
-def _users_level() -> int:
+def users_stacklevel() -> int:
     """The stacklevel at which a warning of the caller shows the user's line."""
     level = 1
     frame = sys._getframe(1)

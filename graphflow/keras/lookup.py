@@ -47,10 +47,7 @@ class Table:
         if _key(name) not in self._entries:
             near = difflib.get_close_matches(_key(name), self._entries, 1)
             guess = f"did you mean {self._entries[near[0]][0]!r}? " if near else ""
-            raise GraphError(
-                f"no {self.kind} is called {name!r}",
-                hint=f"{guess}known: {', '.join(self._names)}",
-            )
+            raise GraphError(f"no {self.kind} is called {name!r}", hint=f"{guess}known: {', '.join(self._names)}")
         return self._entries[_key(name)][1]
 
     def get(self, identifier: Any) -> Any:

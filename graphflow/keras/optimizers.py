@@ -40,7 +40,7 @@ class Optimizer:
         self.iterations = self.add_state("iterations", np.int64(0))
 
     def get_updates(self, loss: Variable, params: Sequence[Any]) -> Updates:
-        """New values of the weights and of the optimizer's state."""
+        """New values of the weights and of the optimizer's state; moments begin at zero."""
         raise NotImplementedError
 
     # --- state ------------------------------------------------------------------------------------
@@ -162,6 +162,7 @@ class SGD(RateOptimizer):
         self.nesterov = nesterov
 
     def get_updates(self, loss: Variable, params: Sequence[Any]) -> Updates:
+        self.weights = [self.iterations]
         lr = self.decayed(self.lr, self.decay, self.initial_decay)
         grads = self.get_gradients(loss, params)
         updates: Updates = [K.update_add(self.iterations, 1)]
@@ -201,6 +202,7 @@ class Adam(RateOptimizer):
         self.amsgrad = amsgrad
 
     def get_updates(self, loss: Variable, params: Sequence[Any]) -> Updates:
+        self.weights = [self.iterations]
         grads = self.get_gradients(loss, params)
         t = cast(self.iterations + 1, self.lr.dtype)
         lr = self.decayed(self.lr, self.decay, self.initial_decay) * divide(sqrt(subtract(1, power(self.beta_2, t))), subtract(1, power(self.beta_1, t)))

@@ -86,7 +86,7 @@ def test_own_layer_computes_with_its_weight() -> None:
 def test_add_weight_in_the_order_of_each_generation(args: Any, kwargs: Any) -> None:
     layer = Layer(name="mine")
     weight = layer.add_weight(*args, **kwargs)
-    assert (weight.name, weight.shape, weight.dtype, weight.trainable) == ("mine/w", (2, 3), np.float64, True)
+    assert (weight.name, weight.shape, weight.dtype.name, weight.trainable) == ("mine/w", (2, 3), "float64", True)
     np.testing.assert_array_equal(weight.get_value(), np.ones((2, 3)))
     assert layer.trainable_weights == [weight]
 
@@ -108,7 +108,7 @@ def test_weights_not_trainable_come_last() -> None:
 
 
 def test_shared_variables_as_attributes_are_weights_but_not_those_of_K_before_tf_keras() -> None:
-    layer = Layer()
+    layer: Any = Layer()
     layer.native = gf.shared(np.zeros(2, "float32"))
     layer.counter = K.variable(0)
     assert layer.weights == [layer.native]
@@ -234,6 +234,6 @@ def test_unknown_arguments_are_refused() -> None:
     with pytest.raises(ArgumentError, match="inputdim"):
         Dense(3, inputdim=3)
     with pytest.raises(ArgumentError, match="units"):
-        Dense()
-    with pytest.raises(GraphError, match="batch of vectors|batches of vectors|needs a shape"):
+        Dense()  # type: ignore[call-arg]
+    with pytest.raises(GraphError, match="needs a shape"):
         Input()

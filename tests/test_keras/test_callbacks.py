@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphflow.keras.callbacks import BaseLogger, Callback, CallbackList, History, Logs, ProgbarLogger, listens_to_batches
+from graphflow.keras.callbacks import (
+    BaseLogger,
+    Callback,
+    CallbackList,
+    History,
+    Logs,
+    ProgbarLogger,
+    listens_to_batches,
+)
 from graphflow.keras.engine.loops import slices
 from graphflow.keras.layers import Dense
 from graphflow.keras.models import Sequential

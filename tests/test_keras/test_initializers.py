@@ -23,7 +23,7 @@ BY_VARIANCE = {
 def test_variances(name: str) -> None:
     values = initializers.get(name)(SHAPE)
     assert values.shape == SHAPE and values.dtype == np.float32
-    assert values.mean() == pytest.approx(0, abs=3e-4 + 0.01 * values.std())
+    assert values.mean() == pytest.approx(0, abs=0.02 * np.sqrt(BY_VARIANCE[name]))
     assert values.var() == pytest.approx(BY_VARIANCE[name], rel=0.02)
     if name.endswith("uniform"):
         assert abs(values).max() <= np.sqrt(3 * BY_VARIANCE[name]) * (1 + 1e-6)

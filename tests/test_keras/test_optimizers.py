@@ -133,6 +133,15 @@ def test_counters_and_moments_are_saved_and_restored() -> None:
         model.optimizer.set_weights(state[:2])
 
 
+def test_compiling_again_begins_with_new_moments_and_goes_on_counting() -> None:
+    model = Sequential([Dense(3, input_dim=4)])
+    optimizer = Adam()
+    for _ in range(2):
+        model.compile(optimizer, "mse")
+        model.train_on_batch(np.ones((2, 4)), np.ones((2, 3)))
+    assert len(optimizer.get_weights()) == 5 and K.get_value(optimizer.iterations) == 2
+
+
 def test_names_configurations_and_generations() -> None:
     for name in ("adam", "Adam", "ADAM"):
         assert isinstance(optimizers.get(name), Adam)

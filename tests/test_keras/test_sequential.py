@@ -63,6 +63,16 @@ def test_a_change_of_layers_after_a_prediction_is_seen() -> None:
     assert model.predict(np.zeros((1, 3))).shape == (1, 4)
 
 
+def test_a_change_of_layers_after_compile_is_trained() -> None:
+    model = Sequential([Dense(2, input_dim=3)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(np.ones((1, 3)), np.ones((1, 2)))
+    model.add(Dense(4))
+    before = model.layers[1].get_weights()[0]
+    model.train_on_batch(np.ones((1, 3)), np.ones((1, 4)))
+    assert not np.array_equal(before, model.layers[1].get_weights()[0])
+
+
 def test_mistakes() -> None:
     with pytest.raises(GraphError, match="takes a layer"):
         Sequential(["relu"])

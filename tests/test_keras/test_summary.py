@@ -65,7 +65,8 @@ def test_a_chain(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_graph_shows_connections_and_what_is_frozen() -> None:
     x = Input((8,))
-    hidden = Dense(30, "relu")(Dense(30, "relu")(x))
+    hidden = Dense(30, "relu")(x)
+    hidden = Dense(30, "relu")(hidden)
     out = Dense(1)
     out.trainable = False
     lines: list[str] = []

@@ -110,9 +110,9 @@ class Layer:
         """Make the weights for inputs of this shape (a list of shapes for several inputs)."""
         self.built = True
 
-    def call(self, inputs: Any, **kwargs: Any) -> Any:
-        """The layer's formula: Variables from Variables."""
-        return inputs
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's formula: Variables from Variables.  The first argument is the input, or a list of inputs."""
+        return args[0]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as data."""
@@ -129,7 +129,8 @@ class Layer:
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the result for inputs of this shape, found by building on placeholders."""
-        shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+        several = any(isinstance(part, list | tuple) for part in input_shape)
+        shapes = input_shape if several else [input_shape]
         stand_ins = [placeholder(self.dtype or K.floatx(), tuple(shape)) for shape in shapes]
         if not self.built:
             self.build(input_shape)

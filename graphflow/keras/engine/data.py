@@ -55,9 +55,12 @@ def _misfit(message: str, hint: str) -> FeedError:
 def fitting(data: Any, name: str, shape: KerasShape, what: str, hint: str = "") -> Array:
     """An array for `name`, which takes `shape`; numbers in a row become a column.
 
-    Raises ShapeError that says what was expected and what came.
+    Raises ShapeError that says what was expected and what came, FeedError for rows of different lengths.
     """
-    array = np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise _misfit(f"the data for {name} are not an array: {error}", "rows must have equal lengths: pad or cut them") from None
     if array.ndim == 1 and len(shape) == 2:
         array = array[:, None]
     if array.ndim != len(shape):
@@ -68,7 +71,8 @@ def fitting(data: Any, name: str, shape: KerasShape, what: str, hint: str = "") 
         return array
     raise ShapeError(
         f"Error when checking {what}: expected {name} {wrong}",
-        hint=hint or f"its batches have the shape {shape}; reshape the data, or declare another shape")
+        hint=hint or f"its batches have the shape {shape}; reshape the data, or declare another shape",
+    )
 
 
 def input_shapes(x: Any) -> list[tuple[int, ...]]:

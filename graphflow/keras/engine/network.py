@@ -116,9 +116,7 @@ class Network(Layer):
         names = [layer.name for layer in graph.layers]
         for name in names:
             if names.count(name) > 1:
-                raise GraphError(
-                    f"the name {name!r} is used {names.count(name)} times in the model",
-                    hint="give layers different names")
+                raise GraphError(f"the name {name!r} is used {names.count(name)} times in the model", hint="give layers different names")
         self._layer_graph = graph
         self._inbound_nodes = [Node(self, self.inputs, self.outputs, {})]
 
@@ -141,7 +139,8 @@ class Network(Layer):
         if not self.connected:
             raise StateError(
                 f"{self.name} has no inputs yet: the shape of its input is not known",
-                hint="give the first layer an input_shape, call build(input_shape), or fit it to data first")
+                hint="give the first layer an input_shape, call build(input_shape), or fit it to data first",
+            )
 
     @property
     def layers(self) -> list[Layer]:
@@ -187,10 +186,10 @@ class Network(Layer):
         raise GraphError(f"{self.name}: a model has no configuration as data", hint="get_weights and set_weights keep what it learned")
 
     # --- running ----------------------------------------------------------------------------------
-    def call(self, inputs: Any, **kwargs: Any) -> Any:
-        """The same layers on other Variables."""
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The same layers on other Variables: one, or a list of them."""
         self._require_connection()
-        now: dict[Variable, Variable] = dict(zip(self.inputs, as_list(inputs), strict=True))
+        now: dict[Variable, Variable] = dict(zip(self.inputs, as_list(args[0]), strict=True))
         for node in self._layer_graph.nodes:
             if isinstance(node.layer, InputLayer):
                 continue

@@ -153,7 +153,8 @@ def _for_outputs(argument: str, given: Any, names: Sequence[str], every: bool = 
         if unknown:
             raise GraphError(
                 f"compile: {argument} has an entry {unknown[0]!r}, which is no output of the model",
-                hint=f"outputs are {', '.join(names)}")
+                hint=f"outputs are {', '.join(names)}",
+            )
         return dict(given)
     in_order = isinstance(given, list | tuple) and argument in ("loss", "loss_weights")
     nested = isinstance(given, list | tuple) and len(names) > 1 and any(isinstance(item, list | tuple) for item in given)
@@ -161,7 +162,8 @@ def _for_outputs(argument: str, given: Any, names: Sequence[str], every: bool = 
         if len(given) != len(names):
             raise GraphError(
                 f"compile: {argument} has {len(given)} entries, and the model has {len(names)} outputs",
-                hint=f"one for each of {', '.join(names)}")
+                hint=f"one for each of {', '.join(names)}",
+            )
         return dict(zip(names, given, strict=True))
     if not every:
         raise GraphError(f"compile: {argument} is a list or dict, not {given!r:.60}")

@@ -88,7 +88,7 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         return list(self._stack)
 
-    def call(self, inputs: Any, **kwargs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
         """The layers on another Variable."""
         for layer in self._stack:
             with name_scope(layer.name), layer._named_in_errors():

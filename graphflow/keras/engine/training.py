@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphflow.graph.errors import GraphError, StateError
+from graphflow.graph.traversal import leaves
 from graphflow.graph.variable import Shared, as_variable
 from graphflow.keras import generation, optimizers
-from graphflow.keras.arguments import no_more, with_new_names
+from graphflow.keras.arguments import no_more, users_stacklevel, with_new_names
 from graphflow.keras.callbacks import History
 from graphflow.keras.engine import loops
 from graphflow.keras.engine.data import Feed, input_shapes, inputs_feed, target_shapes, training_feed
@@ -30,6 +32,7 @@ class Model(Network):
 
     optimizer: Any = None
     stop_training = False
+    _objective: Objective | None
     _functions: dict[tuple[str, bool], Function]
     _training_updates: list[tuple[Shared, Any]] | None
 
@@ -47,53 +50,53 @@ class Model(Network):
         self.optimizer = optimizers.get(optimizer)
         self.loss, self.metrics, self.loss_weights, self.weighted_metrics = loss, metrics or [], loss_weights, weighted_metrics
         self._terms = Terms(loss, metrics, weighted_metrics, loss_weights)
-        self.__dict__.pop("_objective", None)
         self._forget_functions()
         if self.connected:
             self._objective = Objective(self, self._terms)
 
     def _forget_functions(self) -> None:
+        """Begin again: what is trained, or how, has changed."""
+        self._objective = None
         self._functions = {}
         self._training_updates = None
 
     def _require_compiled(self) -> None:
         if self.optimizer is None:
-            raise StateError(
-                "You must compile a model before training/testing",
-                hint="use model.compile(optimizer, loss)")
+            raise StateError("You must compile a model before training/testing", hint="use model.compile(optimizer, loss)")
 
     def _prepared(self, x: Any, y: Any) -> Objective:
         """The objective for targets like y; connects a model that waited for its first data."""
         self._require_compiled()
         self._meet(x)
-        if "_objective" not in self.__dict__:
-            self._objective = Objective(self, self._terms)
-        shapes = target_shapes(self._objective, y)
+        shapes = target_shapes(self._goal, y)
         if shapes:
-            self._objective = Objective(self, self._terms, shapes)
             self._forget_functions()
-        return self._objective
+            self._objective = Objective(self, self._terms, shapes)
+        return self._goal
 
     def _meet(self, x: Any) -> None:
         if not self.connected:
             self._connect_to(input_shapes(x))
 
     @property
+    def _goal(self) -> Objective:
+        """The objective, made as soon as the inputs are known."""
+        self._require_compiled()
+        self._require_connection()
+        if self._objective is None:
+            self._objective = Objective(self, self._terms)
+        return self._objective
+
+    @property
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns: the loss, the losses of several outputs, metrics."""
         self._require_compiled()
-        if not self.connected:
-            return ["loss"]
-        if "_objective" not in self.__dict__:
-            self._objective = Objective(self, self._terms)
-        return self._objective.names
+        return self._goal.names if self.connected else ["loss"]
 
     @property
     def total_loss(self) -> Any:
         """The graph of what is minimised."""
-        self._require_compiled()
-        self._require_connection()
-        return self._objective.values[0]
+        return self._goal.values[0]
 
     # --- compiled functions -----------------------------------------------------------------------
     def train_step(self, weighted: bool = False) -> Function:
@@ -116,7 +119,7 @@ class Model(Network):
     def _make(self, kind: str, weighted: bool) -> Function:
         if kind == "predict":
             return function(self.inputs, folded(self.outputs, training=False), name=f"{self.name}.predict")
-        goal = self._objective
+        goal = self._goal
         values = folded(goal.values, training=kind == "train")
         inputs = [*self.inputs, *goal.targets, *(goal.sample_weights if weighted else ())]
         updates = self._updates(values[0]) if kind == "train" else []
@@ -128,8 +131,16 @@ class Model(Network):
             own = [(s, as_variable(v, s.dtype)) for s, v in self.updates]
             own = [(s, v) for s, v in own if self.depends_only_on_inputs(v)]
             kept = zip([s for s, _ in own], folded([v for _, v in own], training=True), strict=True)
-            self._training_updates = [*self.optimizer.get_updates(loss=loss, params=self.trainable_weights), *kept]
+            self._training_updates = [*self.optimizer.get_updates(loss=loss, params=self._trained_weights(loss)), *kept]
         return self._training_updates
+
+    def _trained_weights(self, loss: Any) -> list[Shared]:
+        """The trainable weights that the loss depends on; warns if that leaves some out."""
+        used = set(leaves([loss]))
+        unused = [w.label for w in self.trainable_weights if w not in used]
+        if unused:
+            warnings.warn(f"the loss does not depend on {', '.join(unused)}: they are not trained", stacklevel=users_stacklevel())
+        return [w for w in self.trainable_weights if w in used]
 
     # --- many samples -----------------------------------------------------------------------------
     def fit(
@@ -208,7 +219,5 @@ def _split(feed: Feed, fraction: float) -> tuple[Feed, Feed]:
     """All but the last `fraction` of the samples, and those."""
     at = int(feed.samples * (1 - fraction))
     if not 0 < at < feed.samples:
-        raise GraphError(
-            f"validation_split={fraction} leaves {at} of {feed.samples} samples for training",
-            hint="it is a part between 0 and 1")
+        raise GraphError(f"validation_split={fraction} leaves {at} of {feed.samples} samples for training", hint="it is a part between 0 and 1")
     return feed.rows(0, at), feed.rows(at, feed.samples)

@@ -74,7 +74,8 @@ def _static(owner: str, name: str | None, shape: Any) -> tuple[int, ...]:
     if not all(isinstance(n, int | np.integer) for n in sizes):
         raise ShapeError(
             f"the weight {owner}/{name or 'weight'} cannot have the shape {sizes}",
-            hint="the layer's input needs a size there: give it an input_shape")
+            hint="the layer's input needs a size there: give it an input_shape",
+        )
     return tuple(int(n) for n in sizes)
 
 

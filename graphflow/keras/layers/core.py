@@ -64,7 +64,7 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: last})
         self.built = True
 
-    def call(self, inputs: Any, **kwargs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
         y = matmul(inputs, self.kernel)
         return self.activation(y if self.bias is None else add(y, self.bias))
 
@@ -77,7 +77,7 @@ class Activation(Layer):
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
 
-    def call(self, inputs: Any, **kwargs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
         return self.activation(inputs)
 
 
@@ -96,7 +96,7 @@ class Dropout(Layer):
         self.noise_shape = noise_shape
         self.seed = seed
 
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Any, training: Any = None) -> Any:
         return in_train_phase(lambda: self._dropped(inputs), inputs, training) if self.rate else inputs
 
     def _dropped(self, x: Variable) -> Variable:
@@ -114,6 +114,6 @@ class Flatten(Layer):
         self.data_format = data_format
         self.input_spec = InputSpec(min_ndim=2)
 
-    def call(self, inputs: Any, **kwargs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
         x = transpose(inputs, (0, *range(2, inputs.ndim), 1)) if self.data_format == "channels_first" else inputs
         return reshape(x, (x.shape[0], product(x.shape[1:])))

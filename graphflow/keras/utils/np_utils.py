@@ -28,7 +28,8 @@ def to_categorical(y: Any, num_classes: int | None = None, dtype: Any = "float32
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise GraphError(
             f"to_categorical: labels reach from {labels.min()} to {labels.max()}, and there are {classes} classes",
-            hint="classes are numbered from 0")
+            hint="classes are numbered from 0",
+        )
     made = np.zeros((labels.size, classes), dtype)
     made[np.arange(labels.size), labels] = 1
     return made.reshape(*shape, classes)
