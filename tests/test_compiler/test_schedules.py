@@ -1,0 +1,122 @@
+"""No schedule changes a bit: plain loops, scheduled loops and machine code of every vector width agree exactly."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+
+import numpy as np
+import pytest
+
+import graphflow as gf
+from graphflow.compiler import interpret
+from graphflow.compiler.emit import module_text
+from graphflow.compiler.fuse import fuse
+from graphflow.compiler.kernel import Mode, Proc
+from graphflow.compiler.lower import lower
+from graphflow.compiler.math import expand_proc
+from graphflow.compiler.pipeline import Compilation, run_passes
+from graphflow.compiler.schedule import schedule
+from graphflow.compiler.target.machine import Loaded, compile_module, host
+from graphflow.compiler.verify import verify
+from graphflow.graph.dim import evaluate
+from graphflow.graph.traversal import leaves
+from graphflow.graph.variable import Placeholder
+
+M = gf.Dim.symbol("m")
+_tag = itertools.count()
+
+
+def x(*shape, dtype="float32"):
+    return gf.placeholder(dtype, shape)
+
+
+def dense():
+    a, w, b = x(M, 13), x(13, 21), x(21)
+    return gf.nn.relu(a @ w + b)
+
+
+def weight_gradient():
+    a, d, w = x(M, 9), x(M, 50), x(9, 50)
+    return w - 0.5 * gf.matmul(gf.transpose(a), d)
+
+
+CASES = {
+    "map": lambda: gf.exp(x(M, 5)) * 0.5 + x(5),
+    "static map": lambda: gf.sqrt(gf.abs(x(7, 19))) - x(7, 1),
+    "float64 map": lambda: gf.tanh(x(M, dtype="float64")) / 3.0,
+    "integer map": lambda: x(M, dtype="int32") // 3 + gf.right_shift(x(M, dtype="int32"), 2),
+    "transpose": lambda: gf.transpose(x(M, 6)) * 2.0,
+    "row sum": lambda: gf.sum(gf.square(x(M, 37)), axis=1),
+    "long row sum": lambda: gf.sum(x(2, 4500), axis=1),
+    "unknown row sum": lambda: gf.sum(x(3, M), axis=1),
+    "softmax": lambda: gf.nn.softmax(x(M, 11), axis=1),
+    "wide softmax": lambda: gf.nn.softmax(x(3, 70), axis=1),
+    "variance": lambda: gf.var(x(M, 24), axis=1, keepdims=True) + x(M, 24),
+    "argmax": lambda: gf.argmax(x(M, 9), axis=1),
+    "all": lambda: gf.all(x(M, 20) > -2.5, axis=1),
+    "column sum": lambda: gf.sum(x(M, 70) * 2.0, axis=0),
+    "column max": lambda: gf.max(x(M, 5), axis=0),
+    "dense": dense,
+    "weight gradient": weight_gradient,
+    "narrow product": lambda: x(M, 8) @ x(8, 3),
+    "batched product": lambda: x(3, M, 4) @ x(3, 4, 18),
+    "matrix vector": lambda: x(M, 33) @ x(33),
+    "concatenate": lambda: gf.concatenate([x(M, 5), x(M, 20)], axis=1),
+    "cumsum": lambda: gf.cumsum(x(M, 6), axis=0),
+    "pad": lambda: gf.pad(x(M, 6), ((1, 2), (0, 3))) + 1.0,
+}
+
+
+def kernels(y: gf.Variable) -> list[tuple[Proc, str]]:
+    c = Compilation([v for v in leaves([y]) if isinstance(v, Placeholder)], [y], [], host())
+    run_passes(c)
+    fusion = fuse(c.outputs)
+    return [(expand_proc(lower(fusion, g, "k").proc), g.kind.value) for g in fusion.groups if g.stores]
+
+
+def arrays_for(proc: Proc, dims: dict, rng: np.random.Generator) -> dict:
+    made = {}
+    for p in proc.params:
+        shape = tuple(evaluate(s, dims) for s in p.shape)
+        values = rng.standard_normal(shape) * 2
+        made[p] = np.zeros(shape, p.dtype) if p.mode is Mode.OUT else (values > 0 if p.dtype.kind == "b" else (values * 10 if p.dtype.kind in "iu" else values)).astype(p.dtype)
+    return made
+
+
+def compiled(proc: Proc, buffers: dict, dims: dict, machine) -> None:
+    code = compile_module(module_text([proc], machine), machine)
+    loaded = Loaded([code], [proc.name], {}, f"schedule-test-{next(_tag)}")
+    entry = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(proc.params), *[ctypes.c_int64] * len(proc.dims), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(loaded.address(proc.name))
+    record = np.zeros(8, np.int64)
+    extent = 1 if proc.team is None else evaluate(proc.team.extent, dims)
+    # two halves, as two threads would take them
+    for low, high in ((0, extent // 2), (extent // 2, extent)) if proc.team is not None else ((0, 1),):
+        entry(*(buffers[p].ctypes.data for p in proc.params), *(dims[d] for d in proc.dims), record.ctypes.data, low, high)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bits_do_not_depend_on_the_schedule(name: str) -> None:
+    rng = np.random.default_rng(0)
+    machines = [m for m in (host(), host().narrowed(256), host().narrowed(128, fma=False)) if m.vector_bits <= host().vector_bits]
+    for proc, shape in kernels(CASES[name]()):
+        for size in (1, 9, 26):
+            dims = dict.fromkeys(proc.dims, size)
+            plain = arrays_for(proc, dims, rng)
+            start = {p: a.copy() for p, a in plain.items()}
+            unfused = {p: a.copy() for p, a in plain.items()}
+            interpret.run(proc, plain, dims, fma=True)
+            interpret.run(proc, unfused, dims, fma=False)
+            for machine in machines:
+                scheduled = schedule(proc, machine, shape)
+                verify(scheduled, final=True)
+                want = plain if machine.fma else unfused
+                by_interpreter = {p: a.copy() for p, a in start.items()}
+                if size == 9:
+                    interpret.run(scheduled, by_interpreter, dims, fma=machine.fma)
+                by_machine = {p: a.copy() for p, a in start.items()}
+                compiled(scheduled, by_machine, dims, machine)
+                for p in proc.params:
+                    if size == 9:
+                        np.testing.assert_array_equal(by_interpreter[p], want[p], err_msg=f"{machine.vector_bits} bits, interpreted")
+                    np.testing.assert_array_equal(by_machine[p], want[p], err_msg=f"{machine.vector_bits} bits, size {size}")
