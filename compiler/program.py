@@ -28,7 +28,7 @@ from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Dim, Size, Symbol, substitute, symbols_of
 from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
 
-PARALLEL_WORK = 60_000  # elementary operations below which threads cost more than they bring
+PARALLEL_WORK = 400_000  # elementary operations (some 20 us) below which threads cost more than they bring
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ SETTINGS = {
     "optimize": Setting(True, bool, "rewrite and schedule; off: each op as it was written, plain loops"),
     "verify": Setting(False, bool, "run the verifiers between compiler passes"),
     "debug_memory": Setting("", str, "'poison' fills the workspace with NaN patterns before each call; 'no-reuse' gives every value its own memory"),
-    "seed": Setting(None, int, "seed of gf.random when gf.random.seed was not called; default: taken from the system"),
+    "seed": Setting(None, int, "seed of gf.random when gf.random.seed was not called; default: 0"),
     "floatX": Setting("float32", str, "default float dtype of front ends that have one"),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ another one runs is done by its caller alone.
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import os
 import sys
@@ -241,12 +242,17 @@ def cgroup_quota() -> float:
     return math.inf
 
 
-def available_threads() -> int:
-    """min(affinity mask, cgroup quota rounded up, the setting `threads`)."""
+@functools.cache
+def usable_cores() -> int:
+    """Cores of the affinity mask, or fewer where a cgroup quota says so; asked once a process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota()
-    if quota != math.inf:
-        cores = min(cores, max(1, math.ceil(quota)))
+    return cores if quota == math.inf else min(cores, max(1, math.ceil(quota)))
+
+
+def available_threads() -> int:
+    """min(affinity mask, cgroup quota rounded up, the setting `threads`)."""
+    cores = usable_cores()
     wanted: int = config.threads
     return max(1, min(cores, wanted) if wanted > 0 else cores)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from graphflow.configuration import config
 from graphflow.graph.errors import DTypeError, GraphError, ShapeError
 from graphflow.graph.op import In, Sample, ScalarOp, Value, broadcast_shapes, register
 from graphflow.graph.types import DType, Shape, TensorType, as_dtype
@@ -50,7 +51,7 @@ class _Process:
 def rng_state() -> Shared:
     """The shared variable uint64[2] of key and step that random tensors read."""
     if _Process.state is None:
-        _Process.state = _make_state(DEFAULT_SEED)
+        _Process.state = _make_state(DEFAULT_SEED if config.seed is None else config.seed % 2**64)
     return _Process.state
 
 
@@ -61,7 +62,7 @@ def is_rng_state(v: Variable) -> bool:
 def seed(n: int | None = None) -> None:
     """Start again from the key `n` (None: one from the operating system), at step 0 and stream 0.
 
-    The default key is 0.  Functions compiled before use the new key from their next call on.
+    The default key is the setting `seed`, or 0.  Functions compiled before use the new key from their next call on.
     """
     key = secrets.randbits(64) if n is None else n % 2**64
     _Process.streams = itertools.count()

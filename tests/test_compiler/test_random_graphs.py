@@ -14,7 +14,7 @@ from graphflow.compiler.reference import evaluate
 
 # fixed budgets: many graphs share one compilation, which is where the time goes
 GRAPHS_PER_COMPILATION = 25
-COMPILATIONS = int(os.environ.get("GRAPHFLOW_FUZZ", "16"))
+COMPILATIONS = int(os.environ.get("GRAPHFLOW_FUZZ", "8"))
 
 UNARY = ["negative", "abs", "exp", "tanh", "sigmoid", "softplus", "sqrt_abs", "log1p_abs", "square", "sin", "floor", "sign"]
 BINARY = ["add", "subtract", "multiply", "maximum", "minimum", "divide_safe", "where", "less_mix"]
@@ -100,10 +100,30 @@ def grow(steps, x, y, row, w):
     return values[-1]
 
 
+programs_and_seed = given(st.lists(program, min_size=GRAPHS_PER_COMPILATION, max_size=GRAPHS_PER_COMPILATION), st.integers(0, 2**32 - 1))
+
+
+def budget(compilations: int, derandomize: bool) -> settings:
+    return settings(max_examples=compilations, deadline=None, derandomize=derandomize, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@settings(max_examples=COMPILATIONS, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-@given(st.lists(program, min_size=GRAPHS_PER_COMPILATION, max_size=GRAPHS_PER_COMPILATION), st.integers(0, 2**32 - 1))
+@budget(COMPILATIONS, derandomize=True)
+@programs_and_seed
 def test_random_graphs(dtype, programs, seed):
+    check(dtype, programs, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@budget(8 * COMPILATIONS, derandomize=False)
+@programs_and_seed
+def test_thousands_of_random_graphs(dtype, programs, seed):
+    check(dtype, programs, seed)
+
+
+def check(dtype, programs, seed):
+    """Forward values, and a gradient through several of the graphs, at two sizes of one Executable."""
     rng = np.random.default_rng(seed)
     m, n = gf.Dim.symbol("m"), int(rng.integers(1, 20))
     inputs = [gf.placeholder(dtype, s) for s in ((m, n), (m, n), (n,), (n, n))]
