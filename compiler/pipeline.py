@@ -15,10 +15,11 @@ from graphflow.compiler.program import COPY, Assembler, Entry, Launch, Program
 from graphflow.compiler.rewrite import RewriteOptions, Rewriter
 from graphflow.compiler.rules import PHASES
 from graphflow.compiler.target.machine import Machine, compile_module, host
+from graphflow.compiler.unify import unify
 from graphflow.compiler.verify_graph import verify_graph
 from graphflow.graph.errors import GraphError
 from graphflow.graph.op import ComposeOp, ReshapeOp
-from graphflow.graph.traversal import toposort
+from graphflow.graph.traversal import leaves, toposort
 from graphflow.graph.variable import Apply, Placeholder, Shared, Variable
 from graphflow.ops.state import Assign
 
@@ -164,10 +165,9 @@ def snapshot(outputs: Sequence[Variable], pass_name: str, when: str = "after") -
     """The graph before or after a pass, for drawing.  Raises GraphError for an unknown pass."""
     if pass_name not in pass_names():
         raise GraphError(f"no pass is called {pass_name!r}", hint=f"passes: {', '.join(pass_names())}")
-    from graphflow.graph.traversal import leaves
-
+    outputs = unify(outputs)
     inputs = [v for v in leaves(outputs) if isinstance(v, Placeholder)]
-    c = Compilation(inputs, list(outputs), [], host())
+    c = Compilation(inputs, outputs, [], host())
     run_passes(c, None if pass_name == "fuse" else pass_name, when)
     return c.outputs
 

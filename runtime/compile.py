@@ -11,9 +11,10 @@ from graphflow.compiler.manifest import VALUE, Equality, Manifest, encode_size, 
 from graphflow.compiler.pipeline import Compilation, compile_program, module_of
 from graphflow.compiler.program import Program
 from graphflow.compiler.target.machine import host
+from graphflow.compiler.unify import unified_dims
 from graphflow.configuration import config
 from graphflow.graph import source
-from graphflow.graph.dim import Dim, Size, Symbol, symbols_of
+from graphflow.graph.dim import Compound, Dim, Size, Symbol, symbols_of
 from graphflow.graph.errors import FeedError, ShapeError
 from graphflow.graph.traversal import leaves, toposort
 from graphflow.graph.types import Shape, TensorType
@@ -76,39 +77,6 @@ def specialise(request: Request, spec: Specialisation) -> Typed:
         results = Cloner(dict(zip(replace.values(), [*inputs, *[replace[s] for s, _ in spec.state]], strict=True)), unify).clone(results)
     n = len(request.outputs)
     return Typed(inputs, results[:n], [(seen.get(s, s), v) for (s, _), v in zip(request.updates, results[n:], strict=True)], reasons)
-
-
-def unified_dims(nodes: Sequence[Apply]) -> tuple[dict[Symbol, Size], dict[Symbol, str]]:
-    """Values for Dim symbols such that the sizes inference took to be equal are equal where that is
-    plain, and for each symbol the place in the user's code that asked for it."""
-    values: dict[Symbol, Size] = {}
-    causes: dict[Symbol, str] = {}
-
-    def now(size: Size) -> Size:
-        for _ in range(100):
-            if not isinstance(size, Dim) or not any(s in values for s in size.symbols()):
-                return size
-            size = size.substitute(values)
-        return size
-
-    for node in nodes:
-        for a, b in node.constraints:
-            a, b = now(a), now(b)
-            if a == b:
-                continue
-            for x, y in sorted([(a, b), (b, a)], key=lambda t: -_serial(t[0])):
-                if isinstance(x, Dim) and isinstance(x.atom, Symbol) and x.atom not in symbols_of(y) and not is_value(x.atom):
-                    values[x.atom] = y
-                    text = f"  {node.op} needs the sizes {a} and {b} to be equal\n{source.describe(node.source)}"
-                    for size in (a, b):
-                        if isinstance(size, Dim) and isinstance(size.atom, Symbol):
-                            causes.setdefault(size.atom, text)
-                    break
-    return {s: now(v) for s, v in values.items()}, causes
-
-
-def _serial(size: Size) -> int:
-    return size.atom.serial if isinstance(size, Dim) and isinstance(size.atom, Symbol) else -1
 
 
 def build(request: Request, spec: Specialisation, name: str) -> Executable:
@@ -181,8 +149,19 @@ def size_equalities(nodes: Sequence[Apply]) -> list[tuple[Size, Size, str]]:
     for node in nodes:
         for a, b in node.constraints:
             if a != b:
-                found.append((a, b, f"{node.op}: sizes {a} and {b} must be equal\n{source.describe(node.source)}"))
+                found.append((a, b, f"{_what_must_hold(node, a, b)}\n{source.describe(node.source)}"))
     return found
+
+
+def _what_must_hold(node: Apply, a: Size, b: Size) -> str:
+    """An equality with a maximum or minimum of itself is a bound: max(n, 1) == n says n >= 1."""
+    name = node.op.name or type(node.op).__name__
+    for clamped, size in ((a, b), (b, a)):
+        atom = clamped.atom if isinstance(clamped, Dim) else None
+        if isinstance(atom, Compound) and atom.kind in ("max", "min") and size in (atom.a, atom.b):
+            bound = atom.b if size == atom.a else atom.a
+            return f"{name} needs {size} {'>=' if atom.kind == 'max' else '<='} {bound}"
+    return f"{name} needs the sizes {a} and {b} to be equal"
 
 
 def describe(program: Program, fetched: int, replaced: Sequence[Shared], equalities: Sequence[tuple[Size, Size, str]]) -> Manifest:

@@ -81,7 +81,8 @@ class Executable:
                 raise self._misfit("in", i, array.shape)
         for number, (a, b) in enumerate(self._equalities):
             if a(dims) != b(dims):
-                raise ShapeError(f"the sizes {a(dims)} and {b(dims)} must be equal", context=(self.manifest.equalities[number].text,))
+                what, _, where = self.manifest.equalities[number].text.partition("\n")
+                raise ShapeError(f"{what}, and they are {a(dims)} and {b(dims)}", context=(where,), hint="feed arrays whose sizes fit")
         for i, (array, shape) in enumerate(zip(arrays, self._input_shapes, strict=True)):
             if any(f(dims) != n for f, n in zip(shape, array.shape, strict=True)):
                 raise self._misfit("in", i, array.shape)

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from graphflow.graph.dim import Dim, maximum
 from graphflow.graph.errors import DTypeError, ShapeError
-from graphflow.graph.op import FoldOp, In, Sample, register
+from graphflow.graph.op import FoldOp, In, Sample, register, require_equal
 from graphflow.graph.types import DType, Shape, TensorType, as_dtype
 from graphflow.graph.variable import Variable, as_variable
 from graphflow.ops.elementwise import cast, divide, multiply, subtract, where
@@ -60,7 +61,11 @@ def spread(y: Variable, x: Variable, axes: Sequence[int]) -> Variable:
 
 
 def require_elements(name: str, shape: Shape, axes: Sequence[int]) -> None:
-    """ShapeError where a reduction without an identity has no elements."""
+    """ShapeError where a reduction without an identity has no elements; run-time sizes are checked when run."""
+    for a in axes:
+        size = shape[a]
+        if isinstance(size, Dim):
+            require_equal(maximum(size, 1), size, f"{name} needs an element")
     empty = [a for a in axes if shape[a] == 0]
     if empty:
         raise ShapeError(f"{name} over axis {empty[0]} of size 0 has no value", hint="only sum, prod, any and all are defined for no elements")
