@@ -13,6 +13,7 @@ arguments, then the arena.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,7 @@ from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Dim, Size, Symbol, substitute, symbols_of
 from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
 
+MANY = 16  # operands that end in one kernel, above which none is taken over: each is looked for in all of its code
 PARALLEL_WORK = 400_000  # elementary operations (some 20 us) below which threads cost more than they bring
 
 
@@ -176,9 +178,28 @@ class Assembler:
                     last[p.root] = i
         for _, v in copies:
             last[self.fusion.root(v)] = len(order)
-        spans = [(v, first[v], last[v]) for v in first if v not in self.target_of]
+        homes = self.work_in_place(order, lowered, first, last) if self.reuse else {}
+        spans = [(v, first[v], last[v]) for v in first if v not in self.target_of and v not in homes]
         slots = max((len(one.params) + len(one.proc.dims) + 1 for one in lowered), default=0)
-        return memory.plan(spans, memory.HEADER + 8 * ((slots + 7) // 8 * 8), self.reuse)
+        plan = memory.plan(spans, memory.HEADER + 8 * ((slots + 7) // 8 * 8), self.reuse)
+        plan.offset.update({v: plan.offset[home] for v, home in homes.items()})
+        return plan
+
+    def work_in_place(self, order: list[Group], lowered: list[Lowered], first: dict[Variable, int], last: dict[Variable, int]) -> dict[Variable, Variable]:
+        """Results that take over the memory of an operand that ends there: result -> the value whose memory it is."""
+        homes: dict[Variable, Variable] = {}
+        for i, g in enumerate(order):
+            views = Counter(p.root for p in lowered[i].params)
+            ending = [p for p in lowered[i].params if views[p.root] == 1 and last.get(p.root) == i and first[p.root] < i and p.root not in self.target_of]
+            for v in g.stores if len(ending) <= MANY else ():
+                p = next((p for p in ending if p.root.dtype == v.dtype and in_place(lowered[i], p.buffer, v)), None)
+                if v in self.target_of or p is None:
+                    continue
+                ending.remove(p)
+                lowered[i] = merge(lowered[i], p.buffer, v)
+                home = homes[v] = homes.get(p.root, p.root)
+                last[home] = last[v]
+        return homes
 
     def place(self, v: Variable) -> Place:
         if v in self.target_of:

@@ -145,8 +145,8 @@ class Parallel(ctypes.Structure):
 
 def test_parts_run_by_the_callers_function_give_the_same_bits(export: Any, mlp: Any) -> None:
     native = export(mlp.predict)
-    x = RNG.normal(size=(3000, 6)).astype("float32")
-    serial, parts = np.zeros((3000, 3), "float32"), np.zeros((3000, 3), "float32")
+    x = RNG.normal(size=(60000, 6)).astype("float32")
+    serial, parts = np.zeros((60000, 3), "float32"), np.zeros((60000, 3), "float32")
     calls: list[int] = []
 
     def run(ctx: int, fn: Callable[..., None], args: int, n: int) -> None:
@@ -154,9 +154,9 @@ def test_parts_run_by_the_callers_function_give_the_same_bits(export: Any, mlp: 
         for first in reversed(range(0, n, 7)):
             fn(args, first, min(n, first + 7))
 
-    assert native([x], [serial], [3000]) == 0
+    assert native([x], [serial], [60000]) == 0
     par = Parallel(_RUN(run), 1234)
-    assert native([x], [parts], [3000], par=ctypes.byref(par)) == 0
+    assert native([x], [parts], [60000], par=ctypes.byref(par)) == 0
     assert calls and set(calls) == {1234}
     np.testing.assert_array_equal(serial, parts)
 
