@@ -18,6 +18,8 @@ import json
 import os
 import stat
 import tempfile
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ from graphflow.compiler.library import Code, Library
 from graphflow.compiler.manifest import Manifest, as_tuples
 from graphflow.compiler.print import to_text
 from graphflow.compiler.program import Program
-from graphflow.compiler.target.machine import host
+from graphflow.compiler.target.machine import Loaded, host
 from graphflow.configuration import config
 from graphflow.graph import source
 from graphflow.graph.dim import Compound, Dim, Size, Symbol
@@ -40,18 +42,43 @@ from graphflow.graph.types import TensorType
 from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
 
 MAX_BYTES = 1 << 30  # the oldest entries leave above this
+RECENT = 256  # programs this process keeps loaded for graphs that are built again
 MAX_CONSTANTS = 64 << 20  # bytes of constants an entry may hold
 _MAGIC = b"graphflow-1\n"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A cached compilation; `state` numbers the graph's shared variables in order of first use."""
+    """A cached compilation; `state` numbers the graph's shared variables in order of first use.
+
+    `code` is set where this process has loaded it.
+    """
 
     manifest: Manifest
     objects: list[bytes]
     constants: list[Array]
     state: list[int]
+    code: Loaded | None = None
+
+
+_recent: OrderedDict[str, Entry] = OrderedDict()
+_recent_lock = threading.Lock()
+
+
+def recent(key: str) -> Entry | None:
+    """A program this process has loaded: a loop that builds the same graph again and again loads it once."""
+    with _recent_lock:
+        entry = _recent.get(key)
+        if entry is not None:
+            _recent.move_to_end(key)
+        return entry
+
+
+def remember(key: str, entry: Entry) -> None:
+    with _recent_lock:
+        _recent[key] = entry
+        while len(_recent) > RECENT:
+            _recent.popitem(last=False)
 
 
 # --- keys ---------------------------------------------------------------------------------------
@@ -243,16 +270,16 @@ def load(key: str) -> Entry | None:
     return Entry(Manifest.from_json(head["manifest"]), parts[:count], constants, head["state"])
 
 
-def save(key: str, manifest: Manifest, objects: Sequence[bytes], constants: Sequence[Array], state: Sequence[int]) -> None:
+def save(key: str, entry: Entry) -> None:
     """Keep a program, unless its constants are large."""
-    if sum(c.nbytes for c in constants) > MAX_CONSTANTS:
+    if sum(c.nbytes for c in entry.constants) > MAX_CONSTANTS:
         return
-    parts = list(objects)
-    for c in constants:
+    parts = list(entry.objects)
+    for c in entry.constants:
         stream = io.BytesIO()
         np.save(stream, c, allow_pickle=False)
         parts.append(stream.getvalue())
-    _write(f"{key}.gf", {"manifest": manifest.to_json(), "objects": len(objects), "state": list(state)}, parts)
+    _write(f"{key}.gf", {"manifest": entry.manifest.to_json(), "objects": len(entry.objects), "state": entry.state}, parts)
     where = folder()
     if where is not None:
         with contextlib.suppress(OSError):

@@ -88,10 +88,11 @@ def build(request: Request, spec: Specialisation, name: str) -> Executable:
     fetched = len(outputs)
     outputs, updates, replaced = split_updates(outputs, updates)
     key, found_state = cache.canonical_key(inputs, outputs, updates)
-    entry = cache.load(key) if key else None
+    entry = (cache.recent(key) or cache.load(key)) if key else None
     if entry is not None:
-        state = [found_state[i] for i in entry.state]
-        return Executable(entry.manifest, entry.objects, entry.constants, state, typed.reasons)
+        made = Executable(entry.manifest, entry.objects, entry.constants, [found_state[i] for i in entry.state], typed.reasons, entry.code)
+        cache.remember(key, replace(entry, code=made.code))
+        return made
     c = Compilation(inputs, outputs, updates, host(), config.optimize, config.fastmath, config.debug_memory != "no-reuse", config.verify)
     if config.dump:
         cache.dump(*module_of(replace(c, interner=Interner()), "gf_main"), name)
@@ -99,9 +100,12 @@ def build(request: Request, spec: Specialisation, name: str) -> Executable:
     program, objects = compile_program(c, "gf_main", cache.library())
     manifest = describe(program, fetched, replaced, equalities)
     constants = [c.value for c in program.constants]
+    made = Executable(manifest, objects, constants, [s.state for s in program.state], typed.reasons)
     if key:
-        cache.save(key, manifest, objects, constants, [found_state.index(s.state) for s in program.state])
-    return Executable(manifest, objects, constants, [s.state for s in program.state], typed.reasons)
+        entry = cache.Entry(manifest, objects, constants, [found_state.index(s.state) for s in program.state], made.code)
+        cache.save(key, entry)
+        cache.remember(key, entry)
+    return made
 
 
 def check_leaves(inputs: Sequence[Placeholder], results: Sequence[Variable]) -> None:

@@ -30,14 +30,14 @@ _INT64_MAX = 2**63 - 1
 class Executable:
     """Loaded machine code.  Re-entrant: each call leases a workspace of its own."""
 
-    def __init__(self, manifest: Manifest, objects: list[bytes], constants: Sequence[Array], state: Sequence[Shared], reasons: Mapping[tuple[int, int], str] | None = None) -> None:
+    def __init__(self, manifest: Manifest, objects: list[bytes], constants: Sequence[Array], state: Sequence[Shared], reasons: Mapping[tuple[int, int], str] | None = None, code: Loaded | None = None) -> None:
         self.manifest = manifest
         self.reasons = dict(reasons or {})
         self.objects = objects
         self.state = list(state)
         self.constants = [np.ascontiguousarray(c) for c in constants]
-        self._code = Loaded(objects, [manifest.name], {}, f"{manifest.name}-{next(_tags)}")
-        self._entry = _ENTRY(self._code.address(manifest.name))
+        self.code = code or Loaded(objects, [manifest.name], {}, f"{manifest.name}-{next(_tags)}")
+        self._entry = _ENTRY(self.code.address(manifest.name))
         self._const_table = _pointers(self.constants)
         self._input_types = [np.dtype(t.dtype) for t in manifest.inputs]
         self._input_shapes = [_shape_functions(t) for t in manifest.inputs]

@@ -11,7 +11,10 @@ from graphflow.runtime.session import Session, current_store
 
 
 def evaluate(v: Variable, feeds: Mapping[Variable, Any]) -> Array:
-    result: Array = Session(store=current_store()).run(v, feeds)
+    store = current_store()
+    if store.evaluator is None:
+        store.evaluator = Session(store=store)
+    result: Array = store.evaluator.run(v, feeds)
     return result
 
 

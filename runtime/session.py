@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from graphflow.runtime.store import Store, default_store
 __all__ = ["Session", "current_store", "default_store"]
 
 DEVICES = ("cpu",)
+KEPT = 512  # fetches a Session remembers
 _stack = threading.local()
 
 
@@ -38,7 +40,7 @@ class Session:
             raise GraphflowError(f"no device {device!r} here", hint=f"devices: {', '.join(DEVICES)}")
         self.device = device
         self.store = store if store is not None else Store()
-        self._compiled: dict[tuple[Any, ...], tuple[Compiled, tuple[Variable, ...]]] = {}
+        self._compiled: OrderedDict[tuple[Any, ...], tuple[Compiled, tuple[Variable, ...]]] = OrderedDict()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -90,6 +92,8 @@ class Session:
                     outputs = tuple(Cloner(stand_ins).clone(fetches)) if stand_ins else fetches
                     inputs = tuple(stand_ins.get(v, v) for v in targets)
                     found = self._compiled[key] = (Compiled(Request(inputs, outputs, ()), "session"), inputs)
+                    while len(self._compiled) > KEPT:  # a loop that fetches new graphs must not fill the memory
+                        self._compiled.popitem(last=False)
         return found
 
     def close(self) -> None:

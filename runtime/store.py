@@ -74,6 +74,7 @@ class Store:
         self._cells: weakref.WeakKeyDictionary[Shared, Cell] = weakref.WeakKeyDictionary()
         self._creating = threading.Lock()
         self.lock = ReadWriteLock()
+        self.evaluator: Any = None  # the Session behind `x.eval()`, made on first use
 
     def cell(self, v: Shared) -> Cell:
         v = v.state

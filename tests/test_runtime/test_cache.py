@@ -93,3 +93,19 @@ def test_own_ops_are_cached_only_with_a_version() -> None:
     assert gf.function([x], Twice()(x))([1.5]).tolist() == [3.0]
     Twice.version = 1
     assert key(x, Twice()(x)) != ""
+
+
+def test_a_graph_built_again_in_a_loop_is_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import graphflow.runtime.executable as executable
+
+    loads: list[int] = []
+    real = executable.Loaded
+    monkeypatch.setattr(executable, "Loaded", lambda *a: (loads.append(1), real(*a))[1])
+    x = gf.placeholder("float32", (None,))
+    with gf.config.override(cache=True, cache_dir=str(tmp_path)), gf.Session() as s:
+        for k in range(5):
+            assert s.run(x * 7 + 3, {x: [k]}).tolist() == [7 * k + 3]
+    assert len(loads) == 1
+    monkeypatch.undo()
+    for k in range(3):
+        assert (x + 1).eval({x: [k]}).tolist() == [k + 1]
