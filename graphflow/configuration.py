@@ -42,11 +42,13 @@ class Config:
         self.__dict__["_values"] = {}
 
     def __getattr__(self, name: str) -> Any:
-        setting = _known(name)
-        if name in self._values:
-            return self._values[name]
+        values = self.__dict__["_values"]
+        if name in values:
+            return values[name]
+        setting = _known(name)  # the environment is read once, when a setting is first asked for
         text = os.environ.get(f"GRAPHFLOW_{name.upper()}")
-        return setting.default if text is None else _parse(name, setting, text)
+        value = self._values[name] = setting.default if text is None else _parse(name, setting, text)
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setting = _known(name)

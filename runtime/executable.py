@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from graphflow.graph.dim import MAX_EXTENT
 from graphflow.graph.errors import CheckError, ShapeError
 from graphflow.graph.op import Array
 from graphflow.graph.variable import Shared
-from graphflow.runtime.buffer import aligned_empty
+from graphflow.runtime.buffer import aligned_copy, aligned_empty
 from graphflow.runtime.pool import current_pool
 from graphflow.runtime.store import Cell, Store
 
@@ -49,6 +50,7 @@ class Executable:
         self._lock = threading.Lock()
         self.writes = bool(manifest.updates)
         self.calls = 0
+        self._last_cells: tuple[weakref.ref[Store], list[Cell]] | None = None
 
     def __call__(self, arrays: Sequence[Array], store: Store) -> list[Array]:
         """Run on C-contiguous arrays of the inputs' dtypes; returns the fetched outputs.
@@ -57,14 +59,21 @@ class Executable:
         """
         hold = contextlib.nullcontext() if not self.state else store.lock.writing() if self.writes else store.lock.reading()
         with hold:
-            cells = [store.cell(s) for s in self.state]
+            cells = self.cells_in(store)
             dims = self.bind(arrays, cells)
             outputs = self.allocate(dims)
             self.run(arrays, outputs, dims, cells)
             for number, how in self.manifest.updates:
                 if isinstance(how, int):
-                    cells[number].array = outputs[how]
+                    cells[number].array = aligned_copy(outputs[how])
         return outputs[: self.manifest.fetched]
+
+    def cells_in(self, store: Store) -> list[Cell]:
+        """The Cells of the state; a Store never exchanges them, so those of the last Store are kept."""
+        last = self._last_cells
+        if last is None or last[0]() is not store:
+            last = self._last_cells = (weakref.ref(store), [store.cell(s) for s in self.state])
+        return last[1]
 
     def bind(self, arrays: Sequence[Array], cells: Sequence[Cell]) -> list[int]:
         """Values of the Dims, with every size checked."""
@@ -111,7 +120,7 @@ class Executable:
             sizes = tuple(f(dims) for f in shape)
             if any(n < 0 for n in sizes):
                 raise ShapeError(f"a result would have the shape {list(sizes)}", hint="an input is too small for what is done with it")
-            made.append(aligned_empty(sizes, dtype))
+            made.append(np.empty(sizes, dtype))
         return made
 
     def run(self, arrays: Sequence[Array], outputs: Sequence[Array], dims: Sequence[int], cells: Sequence[Cell]) -> None:

@@ -57,21 +57,24 @@ class Compiled:
         self._built: dict[Specialisation, Executable] = {}
         self._fixed: dict[tuple[tuple[int, ...], ...], Specialisation] = {}
         self._lock = threading.Lock()
+        self._ranks_known = all(v.type.shape is not None for v in self.request.inputs)
+        self._last: Specialisation | None = None  # what the last call was made with: most calls are like it
 
     @property
     def executables(self) -> list[Executable]:
         return list(self._built.values())
 
     def __call__(self, arrays: Sequence[Array], store: Store) -> list[Array]:
-        spec = self.specialisation(arrays, store)
+        spec = self._last if self._last is not None else self.specialisation(arrays, store)
         for _ in range(8):
             try:
-                results = self.executable(spec).__call__(arrays, store)
+                results = self.executable(spec)(arrays, store)
+                self._last = spec if self._ranks_known else None
                 break
             except ShapeError:
-                better = self.with_ones(spec, arrays)
-                if better == spec:
-                    better = self.specialisation(arrays, store)
+                better = self.specialisation(arrays, store)
+                if better == spec or better.state == spec.state:
+                    better = self.with_ones(better, arrays)
                 if better == spec:
                     raise
                 spec = better
