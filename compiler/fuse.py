@@ -110,7 +110,7 @@ class Fusion:
         self.groups: list[Group] = []
         self.group_of: dict[Variable, Group] = {}
         self.inline: dict[Variable, int] = {}  # recomputed at each use; the depth of such a chain
-        self.stored_operands: dict[Variable, None] = {}  # inlined elsewhere, in memory for a contraction
+        self.stored_operands: dict[Variable, None] = {}  # in memory for a contraction; inlined by all others, which may run before
         self.buffered: dict[Variable, None] = {}  # what other groups, fetches and reshapes need in memory
         self.latest: dict[Shape, Group] = {}  # the newest map over a space
         self.uses: dict[Variable, int] = {}
@@ -186,7 +186,7 @@ class Fusion:
             if node is None:
                 if not isinstance(v, Constant):
                     yield Access(v, at)
-            elif isinstance(node.op, ReshapeOp) or v in self.stored_operands or not (enter or v in self.inline):
+            elif isinstance(node.op, ReshapeOp) or not (enter or v in self.inline):
                 yield Access(v, at)
             elif isinstance(node.op, ViewOp):
                 x = node.inputs[0]
@@ -204,6 +204,9 @@ class Fusion:
                     yield from self.accesses(x, broadcast_index(ix, x.shape))
             case FoldOp():
                 yield from self.accesses(node.inputs[0], point(node.inputs[0].shape))
+            case ContractOp():
+                for x in node.inputs:
+                    yield from [Access(x, None)] if self.root(x) in self.stored_operands else self.accesses(x, None)
             case _:
                 for x in node.inputs:
                     yield from self.accesses(x, None)
@@ -380,7 +383,7 @@ class Fusion:
     def is_affine_view(self, v: Variable, contiguous: bool) -> bool:
         at: tuple[Size, ...] = point(v.shape)
         last = at[-1] if at else 0
-        while v.owner is not None and v in self.inline and v not in self.stored_operands:
+        while v.owner is not None and v in self.inline:
             op, x = v.owner.op, v.owner.inputs[0] if v.owner.inputs else None
             if not isinstance(op, ViewOp) or x is None or op.inside(at, x.shape):
                 return False

@@ -234,8 +234,7 @@ class Lowering:
             return K.const(v.dtype, v.value[()])
         if isinstance(v, Constant) and v.value.size and (v.value == v.value.flat[0]).all() and not np.signbit(v.value).any():
             return K.const(v.dtype, v.value.flat[0])
-        inlined = (v in self.fusion.inline and v not in self.fusion.stored_operands) or enter
-        if node is None or isinstance(node.op, ReshapeOp) or not inlined:
+        if node is None or isinstance(node.op, ReshapeOp) or not (enter or v in self.fusion.inline):
             buffer, index = self.place(v, at)
             return K.Load(buffer, index, where)
         if isinstance(node.op, ViewOp):

@@ -353,13 +353,20 @@ class ContractLowering(Lowering):
                     k = reduction.enter_context(self.loop("k", sizes[label], SEQ))
                     ix[label] = 0 if isinstance(sizes[label], int) and sizes[label] == 1 else k
                 a, b = (
-                    self.value(v, tuple(0 if isinstance(s, int) and s == 1 else ix[label] for label, s in zip(labels, v.shape, strict=True)))
+                    self.operand(v, tuple(0 if isinstance(s, int) and s == 1 else ix[label] for label, s in zip(labels, v.shape, strict=True)))
                     for labels, v in ((left, node.inputs[0]), (right, node.inputs[1]))
                 )
                 self.emit(K.Fold("or", acc, (), (a & b,)) if dtype.kind == "b" else K.Fold("dot", acc, (), (a, b)))
             epilogue(self, node, self.let("s", K.Load(acc, ())))
         self.depth = product([sizes[label] for label in summed])
         return self.finish()
+
+    def operand(self, v: Variable, at: tuple[Size, ...]) -> Expr:
+        """An element of an operand: from memory made for it, or through the views it consists of."""
+        if self.fusion.root(v) in self.fusion.stored_operands:
+            buffer, index = self.place(v, at)
+            return K.Load(buffer, index)
+        return self.value(v, at)
 
     def work(self) -> Size:
         return super().work() * self.depth // 4  # a product of a register tile is cheap

@@ -27,6 +27,7 @@ from graphflow.compiler.rebuild import Substitution
 from graphflow.compiler.schedule import schedule
 from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Dim, Size, Symbol, substitute, symbols_of
+from graphflow.graph.errors import CompileError
 from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
 
 MANY = 16  # operands that end in one kernel, above which none is taken over: each is looked for in all of its code
@@ -176,6 +177,8 @@ class Assembler:
             for p in one.params:
                 if p.root in first:
                     last[p.root] = i
+                elif p.root.owner is not None:
+                    raise CompileError(f"kernel {i} reads {p.root.label} before a kernel computed it", location=p.root.source)
         for _, v in copies:
             last[self.fusion.root(v)] = len(order)
         homes = self.work_in_place(order, lowered, first, last) if self.reuse else {}

@@ -68,3 +68,14 @@ def test_an_elementwise_result_takes_over_its_operand() -> None:
     a, b = np.random.default_rng(0).standard_normal((2, 64, 64)).astype("float32") * 0.1
     want = np.tanh(a @ b - (a @ b).max(0)) @ b
     np.testing.assert_allclose(gf.function([x, w], outputs)(a, b)[0], want, rtol=1e-4, atol=1e-4)
+
+
+def test_an_operand_stored_for_a_product_is_not_read_by_kernels_before_it() -> None:
+    n = 6
+    x, w = gf.placeholder("float64", (None, n)), gf.placeholder("float64", (n, n))
+    turned = gf.transpose(x)
+    outputs = [gf.softplus(gf.transpose(turned * 2.0)), gf.transpose(w) @ turned]
+    a, b = np.random.default_rng(0).standard_normal((5, n)), np.random.default_rng(1).standard_normal((n, n))
+    first, second = gf.function([x, w], outputs)(a, b)
+    np.testing.assert_allclose(first, np.logaddexp(0, 2 * a), rtol=1e-12)
+    np.testing.assert_allclose(second, b.T @ a.T, rtol=1e-12)
