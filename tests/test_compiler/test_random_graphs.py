@@ -14,6 +14,7 @@ from graphflow.compiler.reference import evaluate
 
 # fixed budgets: many graphs share one compilation, which is where the time goes
 GRAPHS_PER_COMPILATION = 25
+EXPLORE = os.environ.get("GRAPHFLOW_EXPLORE", "") != ""  # new graphs at each run, instead of the same ones
 COMPILATIONS = int(os.environ.get("GRAPHFLOW_FUZZ", "8"))
 
 UNARY = ["negative", "abs", "exp", "tanh", "sigmoid", "softplus", "sqrt_abs", "log1p_abs", "square", "sin", "floor", "sign"]
@@ -103,12 +104,12 @@ def grow(steps, x, y, row, w):
 programs_and_seed = given(st.lists(program, min_size=GRAPHS_PER_COMPILATION, max_size=GRAPHS_PER_COMPILATION), st.integers(0, 2**32 - 1))
 
 
-def budget(compilations: int, derandomize: bool) -> settings:
-    return settings(max_examples=compilations, deadline=None, derandomize=derandomize, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+def budget(compilations: int) -> settings:
+    return settings(max_examples=compilations, deadline=None, derandomize=not EXPLORE, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@budget(COMPILATIONS, derandomize=True)
+@budget(COMPILATIONS)
 @programs_and_seed
 def test_random_graphs(dtype, programs, seed):
     check(dtype, programs, seed)
@@ -116,7 +117,7 @@ def test_random_graphs(dtype, programs, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@budget(8 * COMPILATIONS, derandomize=False)
+@budget(8 * COMPILATIONS)
 @programs_and_seed
 def test_thousands_of_random_graphs(dtype, programs, seed):
     check(dtype, programs, seed)
