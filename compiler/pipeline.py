@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from graphflow.compiler.clone import transform
 from graphflow.compiler.emit import Emitter, finish_module
+from graphflow.compiler.entry import COPY, Entry
 from graphflow.compiler.fuse import fuse
 from graphflow.compiler.intern import Interner
 from graphflow.compiler.layout import arrange
 from graphflow.compiler.library import Library
-from graphflow.compiler.program import COPY, Assembler, Entry, Launch, Program
+from graphflow.compiler.program import Assembler, Launch, Program
 from graphflow.compiler.rewrite import RewriteOptions, Rewriter
 from graphflow.compiler.rules import PHASES
 from graphflow.compiler.target.machine import Machine, compile_module, host

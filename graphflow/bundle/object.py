@@ -20,7 +20,8 @@ from graphflow.bundle.plan import ALIGNMENT, Plan, Routine
 from graphflow.bundle.sizes import DECLARATIONS, DIVIDE, SizeCode
 from graphflow.bundle.target import FeatureCheck
 from graphflow.compiler.emit import Emitter, finish_module
-from graphflow.compiler.program import COPY, Entry, Place
+from graphflow.compiler.entry import COPY, Entry
+from graphflow.compiler.program import Place
 from graphflow.compiler.target.machine import Machine, compile_module
 from graphflow.graph.dim import MAX_EXTENT, proves_nonnegative
 from graphflow.graph.errors import ExportError
