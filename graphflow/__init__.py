@@ -39,7 +39,7 @@ _WHERE = {
     **dict.fromkeys(["export"], "graphflow.bundle"),
     **dict.fromkeys(["config"], "graphflow.configuration"),
 }
-_MODULES = {"nn": "graphflow.ops.nn", "random": "graphflow.ops.random", "keras": "graphflow.keras", "compat": "graphflow.compat"}
+_MODULES = {"nn": "graphflow.ops.nn", "random": "graphflow.ops.random", "keras": "graphflow.keras"}
 
 
 def __getattr__(name: str) -> _Any:
