@@ -67,7 +67,6 @@ class Emitter:
         self.width = 1
         self.mask: Value | None = None
         self.count = 0
-        self.epoch = 0
         self.instructions = Instructions(self, machine)
 
     # --- text ---------------------------------------------------------------------------
@@ -166,7 +165,6 @@ class Emitter:
         i, following, again = self.fresh(), self.fresh(), self.fresh()
         self.scopes.append(Scope(body, certain=sure))
         self.env[s.var] = Value(i, K.I64, 1, self.depth)
-        self.epoch += 1
         self.block(s.body)
         latch = self.scopes.pop().block
         body.lines.insert(0, f"{i} = phi i64 [ {low.text}, %{outer.label} ], [ {following}, %{latch.label} ]")
@@ -174,7 +172,6 @@ class Emitter:
         latch.end = f"br i1 {again}, label %{body.label}, label %{leave.label}"
         self.blocks.append(leave)
         self.scopes[-1].block = leave
-        self.epoch += 1
 
     def branch(self, cond: Value, yes: K.Block, no: K.Block) -> None:
         outer = self.scopes[-1].block
@@ -188,7 +185,6 @@ class Emitter:
             start = self.new_block("then")
             targets.append(start.label)
             self.scopes.append(Scope(start, certain=False))
-            self.epoch += 1
             self.block(part)
             ends.append(self.scopes.pop().block)
         self.count += 1
@@ -198,7 +194,6 @@ class Emitter:
         outer.end = f"br i1 {cond.text}, label %{targets[0] or merge.label}, label %{targets[1] or merge.label}"
         self.blocks.append(merge)
         self.scopes[-1].block = merge
-        self.epoch += 1
 
     def masked(self, s: K.Mask) -> None:
         cond = self.expr(s.cond)
@@ -318,7 +313,6 @@ class Emitter:
     def store(self, b: K.Buffer, at: tuple[Size, ...], value: Value) -> None:
         p, stride, vector, _ = self.address(b, at)
         value = self.instructions.to_memory(value)
-        self.epoch += b.space is not Space.REG
         if self.lane is None or (stride == 0 and value.lanes == 1 and self.mask is None):
             self.effect(f"store {memory_type(b.dtype)} {value.text}, ptr {p}, align {b.dtype.itemsize}")
         else:

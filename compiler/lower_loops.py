@@ -13,7 +13,7 @@ from graphflow.compiler.fuse import Kind, Level, axis_symbols, phases_of, point
 from graphflow.compiler.kernel import Buffer, Expr
 from graphflow.compiler.lower import CHUNK, PARTIALS, Lowered, Lowering, ScalarBuilder
 from graphflow.graph import source
-from graphflow.graph.dim import Dim, Size, Symbol, minimum, product
+from graphflow.graph.dim import Dim, Size, Symbol, floordiv, minimum, mod, product
 from graphflow.graph.op import ContractOp, FoldOp, NestOp, ScalarOp
 from graphflow.graph.types import DType, Shape
 from graphflow.graph.variable import Apply, Variable
@@ -79,18 +79,25 @@ class MapLowering(Lowering):
         stores = [v for v in g.stores if g.level.get(v, Level.FULL) is Level.FULL and self.phase_of.get(v, 0) == phase]
         if not folds and not stores:
             return
-        needed = self.needed_for(folds, stores)
         if not folds:
             with self.loops_of_pass(inner, ANY):
-                self.full_values(needed, stores)
+                self.full_values(self.needed_for((), stores), stores)
             self.end_pass()
             return
+        # what else is folded must not change the order of a sum: positions of extremes take a pass of their own
+        sums, positions = ([n for n in folds if is_position(n) == kind] for kind in (False, True))
+        for part, stored in ((sums, stores), (positions, stores if not sums else ())):
+            if part:
+                self.fold_pass(part, inner, stored)
+
+    def fold_pass(self, folds: Sequence[Apply], inner: list[tuple[Symbol, Size]], stores: Sequence[Variable]) -> None:
+        needed = self.needed_for(folds, stores)
         row = RowFold(self, folds)
         row.run(inner, lambda: self.full_values(needed, stores))
         for node in folds:
             v = node.outputs[0]
             self.bind(v, self.row_point, row.result(node))
-            if v in g.stores:
+            if v in self.group.stores:
                 self.store(v, self.row_point, self.known[v, self.row_point])
 
     def needed_for(self, folds: Sequence[Apply], stores: Sequence[Variable]) -> list[Apply]:
@@ -128,6 +135,32 @@ class MapLowering(Lowering):
             self.known.pop(key, None)
 
 
+def is_position(node: Apply) -> bool:
+    """argmax and argmin: they keep a value and where it was."""
+    return isinstance(node.op, FoldOp) and node.op.monoid.startswith("arg")
+
+
+def start_position(lowering: Lowering, dtype: DType) -> tuple[Buffer, ...]:
+    """Registers for the best element so far and its position."""
+    best, where = lowering.reg("best", dtype), lowering.reg("where", K.I64)
+    lowering.emit(K.Store(best, (), K.const(dtype, 0)))
+    lowering.emit(K.Store(where, (), K.const(K.I64, -1)))
+    return best, where
+
+
+def step_position(lowering: Lowering, monoid: str, kept: tuple[Buffer, ...], x: Expr, position: Expr) -> None:
+    """The first extreme wins; the first NaN wins over all and stays."""
+    best, where = kept
+    x = lowering.let("x", x)
+    old, index = K.Load(best, ()), K.Load(where, ())
+    better = (old < x) if monoid == "argmax" else (x < old)
+    if x.dtype.kind == "f":
+        better = (better | x.ne(x)) & old.eq(old)
+    better = lowering.let("better", better | (index < 0))
+    lowering.emit(K.Store(where, (), K.select(better, lowering.let("here", position), index)))
+    lowering.emit(K.Store(best, (), K.select(better, x, old)))
+
+
 class RowFold:
     """Folds over the trailing axes of one row, all in the same pass."""
 
@@ -141,10 +174,9 @@ class RowFold:
         size = product([extent for _, extent in inner])
         for node in self.folds:
             self.acc[node] = self.start(node)
-        sequential = any(self.monoid(n).startswith("arg") for n in self.folds)
-        if len(inner) == 1 and not sequential:
-            self.canonical(inner[0][0], size, compute)
-        else:  # strided rows and argmax: in order, one accumulator
+        if inner and not is_position(self.folds[0]):
+            self.canonical(inner, size, compute)
+        else:  # one element, or a position: in order, one accumulator
             with lw.loops_of_pass(inner, SEQ):
                 compute()
                 for node in self.folds:
@@ -165,31 +197,18 @@ class RowFold:
 
     def start(self, node: Apply) -> tuple[Buffer, ...]:
         lw, monoid = self.l, self.monoid(node)
-        if monoid.startswith("arg"):
-            best = lw.reg("best", node.inputs[0].dtype)
-            where = lw.reg("where", K.I64)
-            lw.emit(K.Store(best, (), K.const(best.dtype, 0)))
-            lw.emit(K.Store(where, (), K.const(K.I64, -1)))
-            return best, where
+        if is_position(node):
+            return start_position(lw, node.inputs[0].dtype)
         acc = lw.reg("acc", node.outputs[0].dtype)
         lw.emit(K.Store(acc, (), lw.fold_identity(monoid, acc.dtype)))
         return (acc,)
 
     def step(self, node: Apply, acc: tuple[Buffer, ...], at: tuple[Size, ...]) -> None:
         lw, monoid = self.l, self.monoid(node)
-        if not monoid.startswith("arg"):
+        if is_position(node):
+            step_position(lw, monoid, acc, self.operand(node), self.flat_inner())
+        else:
             lw.emit(K.Fold(monoid, acc[0], at, (self.operand(node),)))
-            return
-        best, where = acc
-        x = lw.let("x", self.operand(node))
-        old, index = K.Load(best, at), K.Load(where, at)
-        better = (old < x) if monoid == "argmax" else (x < old)
-        if x.dtype.kind == "f":  # the first NaN wins and stays
-            better = (better | x.ne(x)) & old.eq(old)
-        better = lw.let("better", better | (index < 0))
-        here = lw.let("here", self.flat_inner())
-        lw.emit(K.Store(where, at, K.select(better, here, index)))
-        lw.emit(K.Store(best, at, K.select(better, x, old)))
 
     def flat_inner(self) -> Expr:
         """The position within the row, row-major over the folded axes."""
@@ -199,7 +218,7 @@ class RowFold:
         ix = tuple(map(lw.actual, lw.full_point[rows:]))
         return ScalarBuilder(ix, shape).flat()
 
-    def canonical(self, var: Symbol, size: Size, compute: Callable[[], None]) -> None:
+    def canonical(self, inner: list[tuple[Symbol, Size]], size: Size, compute: Callable[[], None]) -> None:
         """fold64: 64 partial results in chunks of 4096, combined by a fixed tree, chunks in order.
 
         Partials that never receive an element are left out: they hold the identity.
@@ -223,10 +242,10 @@ class RowFold:
             full, rest = length // lanes, length % lanes
             if not (isinstance(full, int) and full == 0):
                 with lw.loop("r", full, SEQ) as r, lw.loop("l", lanes) as lane:
-                    self.element(var, start + r * lanes + lane, parts, lane, compute)
+                    self.element(inner, start + r * lanes + lane, parts, lane, compute)
             if not (isinstance(rest, int) and rest == 0):
                 with lw.loop("l", lanes) as lane, lw.inside(lambda body: K.Mask(K.index(lane) < K.index(rest), body)):
-                    self.element(var, start + full * lanes + lane, parts, lane, compute)
+                    self.element(inner, start + full * lanes + lane, parts, lane, compute)
             half = lanes // 2
             while half:
                 with lw.loop("l", half) as lane:
@@ -236,21 +255,25 @@ class RowFold:
             for n, part in parts.items():
                 lw.emit(K.Fold(self.monoid(n), self.acc[n][0], (), (K.Load(part, (0,)),)))
 
-    def element(self, var: Symbol, at: Size, parts: dict[Apply, Buffer], lane: Size, compute: Callable[[], None]) -> None:
+    def element(self, inner: list[tuple[Symbol, Size]], at: Size, parts: dict[Apply, Buffer], lane: Size, compute: Callable[[], None]) -> None:
         lw = self.l
-        lw.moved[var] = at
+        rest = at
+        for var, extent in reversed(inner):  # axes that do not merge are still one sequence of elements
+            lw.moved[var] = rest if var is inner[0][0] else mod(rest, extent)
+            rest = floordiv(rest, extent)
         compute()
         for n in self.folds:
             self.step(n, (parts[n],), (lane,))
         lw.end_pass()
-        del lw.moved[var]
+        for var, _ in inner:
+            del lw.moved[var]
 
     def result(self, node: Apply) -> Expr:
         lw, op = self.l, node.op
         assert isinstance(op, FoldOp)
         acc = self.acc[node]
         e: Expr = K.Load(acc[-1], ())
-        if self.monoid(node).startswith("arg"):
+        if is_position(node):
             return lw.let("arg", e)
         return lw.let("s", op.after(ScalarBuilder(), e, K.index(self.count)))
 
@@ -272,14 +295,10 @@ class ColumnLowering(Lowering):
         return self.finish()
 
     def fold(self, node: Apply, op: FoldOp, x: Variable) -> Expr:
-        acc = self.reg("acc", node.outputs[0].dtype)
-        arg = op.monoid.startswith("arg")
-        where = self.reg("where", K.I64) if arg else acc
-        best = self.reg("best", x.dtype) if arg else acc
-        if arg:
-            self.emit(K.Store(where, (), K.const(K.I64, -1)))
-            self.emit(K.Store(best, (), K.const(x.dtype, 0)))
-        else:
+        arg = is_position(node)
+        registers = start_position(self, x.dtype) if arg else (self.reg("acc", node.outputs[0].dtype),)
+        acc = registers[-1]  # the result: of positions, where it was
+        if not arg:
             self.emit(K.Store(acc, (), self.fold_identity(op.monoid, acc.dtype)))
         kept = iter(point(node.outputs[0].shape))
         at: list[Size] = []
@@ -295,18 +314,11 @@ class ColumnLowering(Lowering):
             b = ScalarBuilder(tuple(map(self.actual, at)), x.shape)
             e: Expr = op.before(b, self.value(x, tuple(at)))
             if arg:
-                e = self.let("x", e)
-                old, index = K.Load(best, ()), K.Load(where, ())
-                better = (old < e) if op.monoid == "argmax" else (e < old)
-                if e.dtype.kind == "f":
-                    better = (better | e.ne(e)) & old.eq(old)
-                better = self.let("better", better | (index < 0))
-                self.emit(K.Store(where, (), K.select(better, K.index(position), index)))
-                self.emit(K.Store(best, (), K.select(better, e, old)))
+                step_position(self, op.monoid, registers, e, K.index(position))
             else:
                 self.emit(K.Fold(op.monoid, acc, (), (e,)))
         if arg:
-            return self.let("arg", K.Load(where, ()))
+            return self.let("arg", K.Load(acc, ()))
         count = product([x.shape[a] for a in op.axes])
         return self.let("s", op.after(ScalarBuilder(), K.Load(acc, ()), K.index(count)))
 

@@ -40,7 +40,6 @@ class Executable:
         self.code = code or Loaded(objects, [manifest.name], {}, f"{manifest.name}-{next(_tags)}")
         self._entry = _ENTRY(self.code.address(manifest.name))
         self._const_table = _pointers(self.constants)
-        self._input_types = [np.dtype(t.dtype) for t in manifest.inputs]
         self._input_shapes = [_shape_functions(t) for t in manifest.inputs]
         self._state_shapes = [_shape_functions(t) for t in manifest.state]
         self._outputs = [(np.dtype(t.dtype), _shape_functions(t)) for t in manifest.outputs]

@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -73,7 +73,6 @@ class Op:
     name: ClassVar[str] = ""
     commutative: ClassVar[bool] = False
     version: ClassVar[int | None] = None  # a user's own op is cached on disk only if it sets this
-    n_outputs: ClassVar[int] = 1
 
     def infer(self, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
         """Result type(s); raises ShapeError or DTypeError."""
@@ -262,13 +261,6 @@ class ReshapeOp(ViewOp):
 
     def index(self, ix: tuple[Size, ...], shape: Shape) -> tuple[Size, ...]:
         raise NotImplementedError("a reshape keeps the flat index")
-
-
-class LoopBuilder(Protocol):
-    """What a NestOp writes its loops with (the compiler's `lower.Nest`)."""
-
-    def loop(self, name: str, extent: Size, *, sequential: bool = False) -> Any: ...
-    def const(self, dtype: DType, value: Any) -> Value: ...
 
 
 class NestOp(Op):

@@ -194,3 +194,17 @@ def test_check_nan_names_the_value() -> None:
     with gf.config.override(check_nan=True), pytest.raises(gf.CheckError, match="NaN in log"):
         f([-1.0])
     assert np.isnan(f([-1.0])).all()
+
+
+def test_what_else_is_fetched_does_not_change_a_sum() -> None:
+    """Neither an argmax over the same rows, nor a neighbour that keeps the summed axes from merging."""
+    rng = np.random.default_rng(0)
+    x, v = gf.placeholder("float32", (None, 7, 300)), gf.placeholder("float32", (300,))
+    a, b = rng.standard_normal((5, 7, 300)).astype("float32"), rng.standard_normal(300).astype("float32")
+    z = gf.tanh(x)
+    rows, total = gf.sum(z, axis=2), gf.sum(z, axis=(1, 2))
+    positions, scaled = gf.function([x], [rows, gf.argmax(z, axis=2)]), gf.function([x, v], [total, z * v])
+    assert all(len(f.compiled.executable(f.compiled.specialisation(args, f.store)).manifest.kernels) == 1 for f, args in ((positions, [a]), (scaled, [a, b])))
+    np.testing.assert_array_equal(positions(a)[0], gf.function([x], rows)(a))
+    np.testing.assert_array_equal(positions(a)[1], np.tanh(a).argmax(2))
+    np.testing.assert_array_equal(scaled(a, b)[0], gf.function([x], total)(a))
