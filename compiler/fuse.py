@@ -184,7 +184,7 @@ class Fusion:
             v, at, enter = stack.pop()
             node = v.owner
             if node is None:
-                if not isinstance(v, Constant):
+                if not (isinstance(v, Constant) and v.value.ndim == 0):
                     yield Access(v, at)
             elif isinstance(node.op, ReshapeOp) or not (enter or v in self.inline):
                 yield Access(v, at)

@@ -140,11 +140,11 @@ def is_position(node: Apply) -> bool:
     return isinstance(node.op, FoldOp) and node.op.monoid.startswith("arg")
 
 
-def start_position(lowering: Lowering, dtype: DType) -> tuple[Buffer, ...]:
+def start_position(lowering: Lowering, node: Apply) -> tuple[Buffer, ...]:
     """Registers for the best element so far and its position."""
-    best, where = lowering.reg("best", dtype), lowering.reg("where", K.I64)
-    lowering.emit(K.Store(best, (), K.const(dtype, 0)))
-    lowering.emit(K.Store(where, (), K.const(K.I64, -1)))
+    best, where = lowering.reg("best", node.inputs[0].dtype), lowering.reg("where", node.outputs[0].dtype)
+    lowering.emit(K.Store(best, (), K.const(best.dtype, 0)))
+    lowering.emit(K.Store(where, (), K.const(where.dtype, -1)))
     return best, where
 
 
@@ -157,7 +157,7 @@ def step_position(lowering: Lowering, monoid: str, kept: tuple[Buffer, ...], x: 
     if x.dtype.kind == "f":
         better = (better | x.ne(x)) & old.eq(old)
     better = lowering.let("better", better | (index < 0))
-    lowering.emit(K.Store(where, (), K.select(better, lowering.let("here", position), index)))
+    lowering.emit(K.Store(where, (), K.select(better, lowering.let("here", K.cast(where.dtype, position)), index)))
     lowering.emit(K.Store(best, (), K.select(better, x, old)))
 
 
@@ -198,7 +198,7 @@ class RowFold:
     def start(self, node: Apply) -> tuple[Buffer, ...]:
         lw, monoid = self.l, self.monoid(node)
         if is_position(node):
-            return start_position(lw, node.inputs[0].dtype)
+            return start_position(lw, node)
         acc = lw.reg("acc", node.outputs[0].dtype)
         lw.emit(K.Store(acc, (), lw.fold_identity(monoid, acc.dtype)))
         return (acc,)
@@ -296,7 +296,7 @@ class ColumnLowering(Lowering):
 
     def fold(self, node: Apply, op: FoldOp, x: Variable) -> Expr:
         arg = is_position(node)
-        registers = start_position(self, x.dtype) if arg else (self.reg("acc", node.outputs[0].dtype),)
+        registers = start_position(self, node) if arg else (self.reg("acc", node.outputs[0].dtype),)
         acc = registers[-1]  # the result: of positions, where it was
         if not arg:
             self.emit(K.Store(acc, (), self.fold_identity(op.monoid, acc.dtype)))

@@ -100,7 +100,7 @@ class Canonical:
     def size(self, size: Size) -> Any:
         if isinstance(size, int):
             return size
-        return sorted((c, sorted((self.atom(a) for a in mono), key=repr)) for mono, c in size.terms.items())
+        return sorted(((c, sorted((self.atom(a) for a in mono), key=repr)) for mono, c in size.terms.items()), key=repr)
 
     def atom(self, a: Symbol | Compound) -> Any:
         if isinstance(a, Symbol):

@@ -3,6 +3,7 @@
 from graphflow.ops import (  # noqa: F401
     along_axis,
     contraction,
+    convolution,
     creation,
     cumulative,
     diagonals,
@@ -15,6 +16,7 @@ from graphflow.ops import (  # noqa: F401
     losses,
     nn,
     operators,
+    pooling,
     power,
     random,
     reduction,
@@ -26,6 +28,7 @@ from graphflow.ops import (  # noqa: F401
     state,
     statistics,
     transcendental,
+    windows,
 )
 from graphflow.ops.public import PUBLIC
 

@@ -15,6 +15,7 @@ import numpy as np
 from graphflow.graph.errors import GraphError
 from graphflow.graph.op import Value, register
 from graphflow.graph.variable import Variable
+from graphflow.ops.convolution import conv, conv_transpose
 from graphflow.ops.elementwise import (
     Unary,
     abs_,
@@ -38,6 +39,7 @@ from graphflow.ops.losses import (
     softmax_cross_entropy,
     sparse_softmax_cross_entropy,
 )
+from graphflow.ops.pooling import average_pool, max_pool
 from graphflow.ops.promotion import coerce, inexact, numeric
 from graphflow.ops.public import public
 from graphflow.ops.random import bernoulli
@@ -49,8 +51,8 @@ from graphflow.ops.statistics import mean
 from graphflow.ops.transcendental import expm1, sigmoid, softplus, tanh
 
 __all__ = [
-    "binary_crossentropy", "categorical_crossentropy", "dropout", "elu", "gelu", "hard_sigmoid", "l2_normalize", "leaky_relu",
-    "log_softmax", "moments", "relu", "relu6", "selu", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax",
+    "average_pool", "binary_crossentropy", "categorical_crossentropy", "conv", "conv_transpose", "dropout", "elu", "gelu", "hard_sigmoid", "l2_normalize", "leaky_relu",
+    "log_softmax", "max_pool", "moments", "relu", "relu6", "selu", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax",
     "softmax_cross_entropy", "softplus", "softsign", "sparse_softmax_cross_entropy", "swish", "tanh",
 ]  # fmt: skip
 
