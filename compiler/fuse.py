@@ -106,7 +106,7 @@ class Fusion:
 
     def __init__(self, outputs: Sequence[Variable]) -> None:
         self.outputs = list(outputs)
-        self.nodes = toposort(outputs)
+        self.nodes = late_scalars(toposort(outputs))
         self.groups: list[Group] = []
         self.group_of: dict[Variable, Group] = {}
         self.inline: dict[Variable, int] = {}  # recomputed at each use; the depth of such a chain
@@ -195,6 +195,12 @@ class Fusion:
             else:
                 stack.extend((x, None if at is None else broadcast_index(at, x.shape), False) for x in reversed(node.inputs))
 
+    def operand_accesses(self, v: Variable) -> Iterator[Access]:
+        """Like `accesses`, down to what was stored for a contraction."""
+        while v in self.inline and v not in self.stored_operands and v.owner is not None and isinstance(v.owner.op, ViewOp):
+            v = v.owner.inputs[0]
+        yield from [Access(v, None)] if v in self.stored_operands else self.accesses(v, None)
+
     def node_accesses(self, node: Apply) -> Iterator[Access]:
         """What a group's member reads."""
         match node.op:
@@ -206,7 +212,7 @@ class Fusion:
                 yield from self.accesses(node.inputs[0], point(node.inputs[0].shape))
             case ContractOp():
                 for x in node.inputs:
-                    yield from [Access(x, None)] if self.root(x) in self.stored_operands else self.accesses(x, None)
+                    yield from self.operand_accesses(x)
             case _:
                 for x in node.inputs:
                     yield from self.accesses(x, None)
@@ -251,6 +257,8 @@ class Fusion:
                             self.need(access.base)
                 kind = Kind.NEST if isinstance(op, NestOp) else Kind.EXTERN
                 self.join(self.open(kind, node.outputs[0].shape, None), node, Level.FULL)
+                for v in node.outputs:  # its loops write them all, used or not
+                    self.need(v)
             case _:
                 raise CompileError(f"{op} has no lowering form", hint="an op must be one of the forms of graphflow.graph.op")
 
@@ -373,25 +381,61 @@ class Fusion:
 
         `contiguous`: so is memory that is strided along the last axis, which the lanes run along.
         """
-        if not self.is_affine_view(x, contiguous):
-            self.need(x)
-            self.stored_operands[self.root(x)] = None
-            return
-        for access in self.accesses(x, point(x.shape)):
-            self.need(access.base)
+        source = self.affine_source(x, contiguous)
+        self.need(source)
+        if source in self.inline:
+            self.stored_operands[source] = None
 
-    def is_affine_view(self, v: Variable, contiguous: bool) -> bool:
-        at: tuple[Size, ...] = point(v.shape)
+    def affine_source(self, v: Variable, contiguous: bool) -> Variable:
+        """What is read at affine indices through the views below `v`: memory, or what has to be stored."""
+        start, at = v, point(v.shape)
         last = at[-1] if at else 0
-        while v.owner is not None and v in self.inline:
+        while v.owner is not None and v in self.inline and v not in self.stored_operands:
             op, x = v.owner.op, v.owner.inputs[0] if v.owner.inputs else None
             if not isinstance(op, ViewOp) or x is None or op.inside(at, x.shape):
-                return False
-            at = op.index(at, x.shape)
-            if not all(isinstance(i, int) or all(isinstance(a, Symbol) for a in i.atoms()) for i in at):
-                return False
-            v = x
-        return not contiguous or isinstance(last, int) or at[-1] == last
+                break
+            below = op.index(at, x.shape)
+            if not all(isinstance(i, int) or all(isinstance(a, Symbol) for a in i.atoms()) for i in below):
+                break
+            v, at = x, below
+        strided = contiguous and not isinstance(last, int) and at[-1] != last
+        return start if strided else v
+
+
+def late_scalars(nodes: Sequence[Apply]) -> list[Apply]:
+    """The same order but for elementwise nodes and views, which come right before the first other node that needs them.
+
+    What is only needed by the backward pass is then computed there, and not stored on the way.  Single
+    numbers, such as a learning rate, come early: whatever takes them may then join its producer.
+    """
+    order: list[Apply] = []
+    waiting: dict[Apply, None] = {}
+
+    def settle(last: Apply) -> None:
+        stack = [last]
+        while stack:
+            node = stack[-1]
+            above = [v.owner for v in node.inputs if v.owner in waiting]
+            if above:
+                stack.extend(above[::-1])
+                continue
+            stack.pop()
+            if node in waiting:
+                del waiting[node]
+                order.append(node)
+
+    for node in nodes:
+        if isinstance(node.op, ScalarOp | ViewOp) and not isinstance(node.op, ReshapeOp) and node.outputs[0].shape:
+            waiting[node] = None
+        else:
+            for v in node.inputs:
+                if v.owner in waiting:
+                    settle(v.owner)
+            order.append(node)
+    for node in nodes:
+        if node in waiting:
+            settle(node)
+    return order
 
 
 def is_trailing(node: Apply) -> bool:

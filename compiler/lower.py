@@ -80,6 +80,10 @@ class ScalarBuilder:
     def index(self, axis: int) -> Expr:
         return K.index(self._ix[axis])
 
+    def at(self, axis: int) -> Size:
+        """The index along `axis`, for index arithmetic; `dim` makes a value of it."""
+        return self._ix[axis]
+
     def flat(self) -> Expr:
         total: Size = 0
         for i, stride in zip(self._ix, row_major_strides(self._shape), strict=True):

@@ -14,7 +14,7 @@ from graphflow.compiler.kernel import Buffer, Expr
 from graphflow.compiler.lower import CHUNK, PARTIALS, Lowered, Lowering, ScalarBuilder
 from graphflow.graph import source
 from graphflow.graph.dim import Dim, Size, Symbol, floordiv, minimum, mod, product
-from graphflow.graph.op import ContractOp, FoldOp, NestOp, ScalarOp
+from graphflow.graph.op import ContractOp, FoldOp, NestOp, ScalarOp, ViewOp
 from graphflow.graph.types import DType, Shape
 from graphflow.graph.variable import Apply, Variable
 
@@ -374,8 +374,11 @@ class ContractLowering(Lowering):
         return self.finish()
 
     def operand(self, v: Variable, at: tuple[Size, ...]) -> Expr:
-        """An element of an operand: from memory made for it, or through the views it consists of."""
-        if self.fusion.root(v) in self.fusion.stored_operands:
+        """An element of an operand: through the views above memory, which may have been made for it."""
+        while v in self.fusion.inline and v not in self.fusion.stored_operands and v.owner is not None and isinstance(v.owner.op, ViewOp):
+            (x,) = v.owner.inputs
+            v, at = x, v.owner.op.index(at, x.shape)
+        if v in self.fusion.stored_operands:
             buffer, index = self.place(v, at)
             return K.Load(buffer, index)
         return self.value(v, at)

@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.graph.dim import Size
+from graphflow.graph.dim import Size, mod
 from graphflow.graph.errors import ShapeError
-from graphflow.graph.op import ComposeOp, FoldOp, In, Sample, register
-from graphflow.graph.types import DType, Shape
+from graphflow.graph.op import ComposeOp, FoldOp, In, Sample, Value, register
+from graphflow.graph.types import DType, Shape, TensorType
 from graphflow.graph.variable import Variable, as_variable, constant
 from graphflow.ops.convolution import channels_as, channels_last, spatial_padding
-from graphflow.ops.creation import iota, ones
+from graphflow.ops.creation import Nullary, iota, ones
 from graphflow.ops.elementwise import add, divide, multiply, where
 from graphflow.ops.joining import pad, repeat
 from graphflow.ops.logic import equal
 from graphflow.ops.promotion import coerce, inexact
 from graphflow.ops.public import public
 from graphflow.ops.reduction import max_, sum_
-from graphflow.ops.rounding import mod
 from graphflow.ops.shape import expand_dims
 from graphflow.ops.windows import Ints, OverlapSum, Windows, per_axis, require_windows
 
@@ -97,7 +96,7 @@ class MaxPool(ComposeOp):
 
     def apart(self, x: Variable, g: Variable, first: Variable) -> Variable:
         """Windows that do not overlap: every element looks at the one it lies in."""
-        place: Variable = _places_apart(x.shape, self.window)
+        place: Variable = PlaceApart(x.shape, self.window)()
         return where(equal(self._enlarged(first, x.shape, -1), place), self._enlarged(g, x.shape, 0), constant(0, g.dtype))
 
     def _enlarged(self, v: Variable, shape: Shape, value: int) -> Variable:
@@ -109,7 +108,7 @@ class MaxPool(ComposeOp):
     @classmethod
     def samples(cls) -> Iterator[Sample]:
         yield Sample(lambda x: max_pool(x, 2), (In(("n", 7, 6, "c")),), name="apart")
-        yield Sample(lambda x: max_pool(x, 2), (In(("n", "h", 4, 3), "number"),), grad=False, name="any size")
+        yield Sample(lambda x: max_pool(x, 2, padding="same"), (In(("n", "h", 4, 3), "number"),), grad=False, name="any size")
         yield Sample(lambda x: max_pool(x, (3, 2), (2, 1), "same"), (In((2, 7, 6, "c")),), name="overlapping")
         yield Sample(lambda x: max_pool(x, 2, 3), (In((2, 8, 3)),), name="gaps")
         yield Sample(lambda x: max_pool(x, 2, data_format="channels_first"), (In((2, 3, 4, 5)),), name="channels first")
@@ -123,13 +122,33 @@ def _flat_place(shape: Shape, axes: Ints, window: Ints) -> Variable:
     return found
 
 
-def _places_apart(shape: Shape, window: Ints) -> Variable:
-    """The same where axis 1 + k holds windows of window[k] one after the other."""
-    found: Variable = constant(0, "int32")
-    for k, w in enumerate(window):
-        place = mod(iota(shape, 1 + k, "int32"), constant(w, "int32"))
-        found = add(multiply(found, constant(w, "int32")), place)
-    return found
+@register
+class PlaceApart(Nullary):
+    """The row-major place within its window, as int32, of each element of `shape`: axis 1 + k holds windows of window[k]."""
+
+    name = "place_apart"
+    shape: Shape
+    window: Ints
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        return TensorType(np.dtype("int32"), self.shape)
+
+    def scalar(self, b: Any, *xs: Value) -> Value:
+        place: Size = 0
+        for k, w in enumerate(self.window):
+            place = place * w + mod(b.at(1 + k), w)
+        return b.cast("int32", b.dim(place))
+
+    def reference(self, *arrays: Any) -> Any:
+        place = 0
+        for k, w in enumerate(self.window):
+            along = [-1 if a == 1 + k else 1 for a in range(len(self.shape))]
+            place = place * w + (np.arange(self.shape[1 + k]) % w).reshape(along)
+        return np.broadcast_to(place, self.shape).astype(np.int32)  # type: ignore[arg-type]  # ints by now
+
+    @classmethod
+    def samples(cls) -> Iterator[Sample]:
+        yield Sample(lambda x: cls(x.shape, (2, 3))(), (In(("n", 5, "w", 2)),), grad=False)
 
 
 # --- what users call -----------------------------------------------------------------------------
@@ -155,7 +174,7 @@ def max_pool(
     """
     x, sizes, steps, widths = _prepared(x, window, strides, padding, data_format, "max_pool")
     room = pad(x, [(0, 0), *widths, (0, 0)], constant_values=_lowest(x.dtype))
-    require_windows(room.shape[1:-1], sizes, (1,) * len(sizes))
+    require_windows(x.shape[1:-1], sizes, (1,) * len(sizes), widths)
     result: Variable = MaxPool(sizes, steps)(room)
     return channels_as(result, data_format)
 
@@ -180,7 +199,7 @@ def average_pool(
     x, sizes, steps, widths = _prepared(x, window, strides, padding, data_format, "average_pool")
     room = [(0, 0), *widths, (0, 0)]
     padded = pad(x, room)
-    require_windows(padded.shape[1:-1], sizes, (1,) * len(sizes))
+    require_windows(x.shape[1:-1], sizes, (1,) * len(sizes), widths)
     slide = Windows(1, sizes, steps, (1,) * len(sizes))
     places = tuple(range(1 + len(sizes), 1 + 2 * len(sizes)))
     total = sum_(slide(padded), axis=places)

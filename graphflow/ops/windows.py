@@ -80,7 +80,7 @@ class Windows(ViewOp):
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
-        yield Sample(lambda x: windows(x, 3, axes=1), (In(("m", "n"), "any"),), name="any size")
+        yield Sample(lambda x: Windows(1, (3,), (1,), (1,))(x), (In(("m", "n"), "any"),), name="any size")
         yield Sample(lambda x: windows(x, (2, 3), (2, 1), (1, 2), axes=(1, 2)), (In((2, 7, 9, "c"), "number"),), name="image")
 
 
@@ -227,12 +227,13 @@ def windows(
     return result
 
 
-def require_windows(sizes: Shape, window: Ints, dilations: Ints) -> None:
-    """Raises ShapeError where a window is longer than a static axis that has elements."""
-    for n, w, d in zip(sizes, window, dilations, strict=True):
+def require_windows(sizes: Shape, window: Ints, dilations: Ints, widths: Sequence[tuple[Size, Size]] | None = None) -> None:
+    """Raises ShapeError where a window is longer than a static axis that has elements, `widths` of padding included."""
+    for k, (n, w, d) in enumerate(zip(sizes, window, dilations, strict=True)):
         span = (w - 1) * d + 1
-        if isinstance(n, int) and 0 < n < span:
-            raise ShapeError(f"a window that spans {span} elements does not fit into an axis of {n}", hint="pad the input, or use padding='same'")
+        room = n if widths is None else n + widths[k][0] + widths[k][1]
+        if isinstance(n, int) and n and isinstance(room, int) and room < span:
+            raise ShapeError(f"a window that spans {span} elements does not fit into an axis of {room}", hint="pad the input, or use padding='same'")
 
 
 @public

@@ -14,11 +14,11 @@ from graphflow.ops.reduction import sum_
 CLASSES = [cls for cls in REGISTRY.classes if cls.__module__.startswith("graphflow.ops.")]
 SAMPLES = [(f"{cls.__name__} {s.name}".strip(), s) for cls in CLASSES for s in cls.samples()]
 SIZES = [
-    dict.fromkeys("abcdklmn", 1),
-    {"a": 2, "b": 3, "c": 4, "d": 2, "k": 3, "l": 2, "m": 4, "n": 5},
-    {"a": 3, "b": 1, "c": 2, "d": 1, "k": 5, "l": 3, "m": 2, "n": 1},
+    dict.fromkeys("abcdhklmnotw", 1),
+    {"a": 2, "b": 3, "c": 4, "d": 2, "h": 6, "k": 3, "l": 2, "m": 4, "n": 5, "o": 3, "t": 7, "w": 5},
+    {"a": 3, "b": 1, "c": 2, "d": 1, "h": 4, "k": 5, "l": 3, "m": 2, "n": 1, "o": 1, "t": 3, "w": 4},
 ]
-EMPTY = dict.fromkeys("abcdklmn", 0)
+EMPTY = dict.fromkeys("abcdhklmnotw", 0)
 
 
 @pytest.mark.parametrize("name,sample", SAMPLES, ids=[name for name, _ in SAMPLES])

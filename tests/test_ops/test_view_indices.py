@@ -15,9 +15,9 @@ from graphflow.graph.traversal import toposort
 VIEWS = [cls for cls in REGISTRY.classes if issubclass(cls, ViewOp) and not issubclass(cls, ReshapeOp)]
 SAMPLES = [(f"{cls.__name__} {s.name}".strip(), s) for cls in VIEWS for s in cls.samples()]
 SIZES = [
-    dict.fromkeys("abcdklmn", 1),
-    {"a": 2, "b": 3, "c": 4, "d": 2, "k": 3, "l": 2, "m": 4, "n": 5},
-    {"a": 3, "b": 1, "c": 2, "d": 1, "k": 5, "l": 3, "m": 2, "n": 3},
+    dict.fromkeys("abcdhklmnotw", 1),
+    {"a": 2, "b": 3, "c": 4, "d": 2, "h": 6, "k": 3, "l": 2, "m": 4, "n": 5, "o": 3, "t": 7, "w": 5},
+    {"a": 3, "b": 1, "c": 2, "d": 1, "h": 4, "k": 5, "l": 3, "m": 2, "n": 3, "o": 1, "t": 3, "w": 4},
 ]
 
 
@@ -37,7 +37,7 @@ def gather(op, array, symbols, shape):
 
 @pytest.mark.parametrize("name,sample", SAMPLES, ids=[name for name, _ in SAMPLES])
 def test_index_maps(name, sample, run, instances):
-    for sizes, dynamic in itertools.product([*SIZES, *([dict.fromkeys("abcdklmn", 0)] if sample.empty else [])], (False, True)):
+    for sizes, dynamic in itertools.product([*SIZES, *([dict.fromkeys("abcdhklmnotw", 0)] if sample.empty else [])], (False, True)):
         variables, arrays = instances(sample, sizes, dynamic)[0]
         feeds = dict(zip(variables, arrays, strict=True))
         symbols = {
