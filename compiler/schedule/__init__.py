@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from graphflow.compiler.kernel import Proc
 from graphflow.compiler.math import expand_proc
-from graphflow.compiler.schedule.strategies import column_strategy, contract_strategy, map_strategy
+from graphflow.compiler.schedule.contraction import contract_strategy
+from graphflow.compiler.schedule.strategies import column_strategy, map_strategy
 from graphflow.compiler.target.machine import Machine
 
 STRATEGIES = {"contract": contract_strategy, "column": column_strategy, "map": map_strategy, "nest": map_strategy}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from graphflow.compiler.kernel import (
     Alloc,
@@ -29,13 +30,14 @@ from graphflow.graph.dim import Dim, Symbol
 Segment = Stmt | list[Stmt]
 
 
-def distribute(proc: Proc, var: Symbol) -> Proc:
+def distribute(proc: Proc, var: Symbol, kind: Kind | None = None) -> Proc:
     """`for v: {alloc a; s; for k: t; u}  ->  alloc a[v]; for v: s; for k: for v: t; for v: u`
 
     `v` sinks through all loops but LANES and UNROLL loops of straight-line code; each run of
     straight-line code keeps one copy of it, over a fresh symbol of the same name.  A Let is not
     shared by two copies: index arithmetic is computed again, other values move to a register,
     and Lets that do not depend on `v` stay outside.  Distribute inner loops before outer ones.
+    `kind`: of the loops this makes, by default that of the loop.
 
     Raises CompileError where the extent is not constant, where iterations are not known to be
     independent, or where an extent or condition around inner loops depends on `v`.
@@ -44,7 +46,8 @@ def distribute(proc: Proc, var: Symbol) -> Proc:
     require(proc, isinstance(loop.extent, int), "distribute", f"the extent {loop.extent} of {var} is not constant")
     independent = loop.kind in (Kind.ANY, Kind.LANES) or (loop.kind is Kind.UNROLL and owns_its_places(loop))
     require(proc, independent, "distribute", f"the iterations of the {loop.kind.name} loop over {var} are not known to be independent")
-    return map_loop(proc, var, lambda loop: _Distribution(proc, loop).block(loop.body))
+    made = replace(loop, kind=kind or loop.kind)
+    return map_loop(proc, var, lambda loop: _Distribution(proc, made).block(loop.body))
 
 
 def is_straight(s: Stmt) -> bool:

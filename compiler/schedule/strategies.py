@@ -11,7 +11,7 @@ from graphflow.compiler import kernel as K
 from graphflow.compiler.kernel import Fold, For, Kind, Load, Proc, Store
 from graphflow.compiler.schedule.distribute import distribute, is_straight
 from graphflow.compiler.schedule.loops import find_loop, loops
-from graphflow.compiler.schedule.rewrites import cut, interchange, set_kind, split
+from graphflow.compiler.schedule.rewrites import cut, set_kind, split
 from graphflow.compiler.schedule.tiling import tile
 from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Dim, Size, Symbol, row_major_strides, symbols_of
@@ -19,8 +19,6 @@ from graphflow.graph.types import DType
 
 TEAM_ELEMENTS = 4096  # elements of a flat map one team iteration takes
 LARGE_CHUNK = 64  # the same for bodies too large to copy
-TILE_ROWS, TILE_VECTORS = 8, 3  # of a contraction's register tile: 24 accumulators
-SMALL_MACHINE_TILE = (4, 3)  # with 16 vector registers
 MAX_COPIED = 64  # statements; larger bodies are not copied for a remainder
 
 
@@ -184,114 +182,3 @@ def contiguous_lanes(proc: Proc, var: Symbol) -> bool:
     accesses: list[Load | Store | Fold] = [*K.loads(proc.body)]
     accesses += [s for s in K.statements(proc.body) if isinstance(s, Store | Fold)]
     return all(stride_of(a, var) in (0, 1) for a in accesses if a.buffer.space is K.Space.GLOBAL)
-
-
-# --- contractions -----------------------------------------------------------------------------------
-def contract_strategy(proc: Proc, machine: Machine) -> Proc:
-    """Register tiles of rows x vectors over the two axes that only one operand has."""
-    nest = perfect_nest(proc)
-    roles = tile_axes(proc, nest)
-    width = vector_width(proc.body, machine)
-    if roles is None or width == 1:
-        return column_strategy(proc, machine)
-    rows, columns = roles
-    tile_rows, tile_vectors = (TILE_ROWS, TILE_VECTORS) if machine.vector_bits == 512 else SMALL_MACHINE_TILE
-    proc = move_inside(proc, [*(x.var for x in nest if x.var not in (rows, columns)), columns, rows])
-    panel = tile_vectors * width
-    across = find_loop(proc, columns).extent
-    narrow = isinstance(across, int) and across < 4 * panel
-    if narrow:
-        proc = interchange(proc, columns, rows)
-        proc, outer, whole, rest = tile(proc, rows, tile_rows)
-        row_parts = [(whole, True), (rest, False)]
-        for row_var, is_whole in row_parts:
-            if row_var is not None:
-                inner = inner_loop(proc, row_var)
-                proc = interchange(proc, row_var, inner)
-                proc = tile_columns(proc, inner, row_var, is_whole, panel, width, tile_rows)
-    else:
-        proc, outer, whole, rest = tile(proc, columns, panel)
-        for part in (whole, rest):
-            if part is not None:
-                proc = tile_rows_of(proc, part, part is whole, tile_rows, width)
-    batch = [x.var for x in nest if x.var not in (rows, columns)]
-    return set_kind(proc, batch[0] if batch else outer, Kind.TEAM)
-
-
-def inner_loop(proc: Proc, var: Symbol) -> Symbol:
-    (inner,) = find_loop(proc, var).body
-    assert isinstance(inner, For)
-    return inner.var
-
-
-def tile_columns(proc: Proc, columns: Symbol, rows: Symbol, whole_rows: bool, panel: int, width: int, tile_rows: int) -> Proc:
-    """columns outside rows, rows being one tile: panels of columns."""
-    proc, _, whole, rest = tile(proc, columns, panel)
-    for part in (whole, rest):
-        if part is not None:
-            row = inner_loop(proc, part)
-            proc = register_tile(proc, part, row, width, whole_rows, part is whole)
-    return proc
-
-
-def tile_rows_of(proc: Proc, columns: Symbol, whole_panel: bool, tile_rows: int, width: int) -> Proc:
-    """One panel of columns, outside all rows: tiles of rows."""
-    rows = inner_loop(proc, columns)
-    proc = interchange(proc, columns, rows)
-    proc, _, whole, rest = tile(proc, rows, tile_rows)
-    for part in (whole, rest):
-        if part is not None:
-            column = inner_loop(proc, part)
-            proc = interchange(proc, part, column)
-            proc = register_tile(proc, column, part, width, part is whole, whole_panel)
-    return proc
-
-
-def register_tile(proc: Proc, columns: Symbol, rows: Symbol, width: int, whole_rows: bool, whole_panel: bool) -> Proc:
-    """`for columns: for rows: {acc; for k; epilogue}` with accumulators in registers.
-
-    A whole panel unrolls its vectors; a rest takes one masked vector at a time.  Whole rows unroll;
-    a rest of rows runs one row at a time.
-    """
-    extent = find_loop(proc, columns).extent
-    static_rows = isinstance(find_loop(proc, rows).extent, int)
-    lanes = width if not isinstance(extent, int) else min(width, power_of_two(extent))
-    exact = whole_panel or (isinstance(extent, int) and extent % lanes == 0)
-    proc = interchange(proc, columns, rows)
-    proc, vectors, lane = split(proc, columns, lanes, "exact" if exact else "mask")
-    count = find_loop(proc, vectors).extent
-    unrolled = isinstance(count, int) and count <= TILE_VECTORS
-    if not unrolled and static_rows:
-        proc = interchange(proc, rows, vectors)
-    proc = distribute(set_kind(proc, lane, Kind.LANES), lane)
-    if unrolled:
-        proc = distribute(set_kind(proc, vectors, Kind.UNROLL), vectors)
-    if static_rows:
-        proc = distribute(set_kind(proc, rows, Kind.UNROLL), rows)
-    return proc
-
-
-def move_inside(proc: Proc, wanted: list[Symbol]) -> Proc:
-    from graphflow.compiler.schedule.rewrites import order
-
-    return order(proc, *wanted)
-
-
-def tile_axes(proc: Proc, nest: list[For]) -> tuple[Symbol, Symbol] | None:
-    """(rows, columns): columns contiguous in one operand and in the results, rows only in the other operand."""
-    folds = [s for s in K.statements(proc.body) if isinstance(s, Fold) and s.monoid == "dot"]
-    if len(folds) != 1 or not all(isinstance(v, Load) for v in folds[0].values):
-        return None
-    a, b = folds[0].values
-    assert isinstance(a, Load) and isinstance(b, Load)
-    stores = [s for s in K.statements(proc.body) if isinstance(s, Store) and s.buffer.space is K.Space.GLOBAL]
-    for columns in reversed(nest):
-        j = columns.var
-        for left, right in ((a, b), (b, a)):
-            if stride_of(right, j) != 1 or stride_of(left, j) != 0 or any(stride_of(s, j) not in (0, 1) for s in stores):
-                continue
-            for rows in reversed(nest):
-                i = rows.var
-                if i is not j and stride_of(right, i) == 0 and stride_of(left, i) != 0:
-                    return i, j
-    return None

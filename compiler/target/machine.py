@@ -27,6 +27,10 @@ class Machine:
         """SIMD lanes of one register for an element type, at least 1."""
         return max(1, self.vector_bits // (8 * dtype.itemsize))
 
+    @property
+    def vector_registers(self) -> int:
+        return 32 if self.vector_bits == 512 or self.triple.startswith(("aarch64", "arm64", "riscv")) else 16
+
     def narrowed(self, vector_bits: int, fma: bool | None = None) -> Machine:
         """The same machine with shorter vectors, for tests and for bundles."""
         off = {512: (), 256: ("avx512f",), 128: ("avx512f", "avx2", "avx"), 0: ("avx512f", "avx2", "avx")}[vector_bits]

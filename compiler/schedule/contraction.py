@@ -1,0 +1,293 @@
+"""Contractions on a CPU: register tiles of rows x vectors, with every accumulator in a register.
+
+Columns are the axis the lanes run along: contiguous in the right operand and in the results, absent
+from the left one.  Rows are axes that only the left operand has; a convolution has several (images,
+image rows, pixels), of which the last ones make up a tile.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from graphflow.compiler import kernel as K
+from graphflow.compiler.kernel import Fold, For, Kind, Load, Proc, Store
+from graphflow.compiler.schedule.distribute import distribute, is_straight
+from graphflow.compiler.schedule.loops import find_loop, loops
+from graphflow.compiler.schedule.rewrites import join, order, set_kind, split
+from graphflow.compiler.schedule.strategies import column_strategy, perfect_nest, power_of_two, stride_of, vector_width
+from graphflow.compiler.schedule.tiling import tile
+from graphflow.compiler.target.machine import Machine
+from graphflow.graph.dim import Size, Symbol, product
+
+MAX_ROWS = 16  # of a tile
+MAX_VECTORS = 4  # of a tile, unless there are so few rows that accumulators would be left over
+SHORT_SUM = 9  # terms of a sum that are written out one after the other
+CACHED = 1 << 18  # bytes of the right operand that stay in the second-level cache beside everything else
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The loops of a contraction: `batch` is in both operands (or in none), `rows` in the left one only."""
+
+    batch: tuple[For, ...]
+    rows: tuple[For, ...]
+    columns: For
+    left: Load
+    right: Load
+
+
+def contract_strategy(proc: Proc, machine: Machine) -> Proc:
+    """Tiles over rows and columns; the larger operand is read from memory once."""
+    proc = join_sums(proc)
+    roles = roles_of(proc)
+    width = vector_width(proc.body, machine)
+    if roles is None or width == 1:
+        return column_strategy(proc, machine)
+    proc = join_rows(proc, roles)
+    roles = roles_of(proc)
+    assert roles is not None
+    shape = tile_shape(roles, width, machine)
+    around = panels_outside if right_is_large(roles) else rows_outside
+    return unroll_short_sums(around(proc, roles, shape))
+
+
+# --- which loop is what ---------------------------------------------------------------------------
+def roles_of(proc: Proc) -> Roles | None:
+    """None where there is no axis for lanes, or no axis for rows."""
+    nest = perfect_nest(proc)
+    folds = [s for s in K.statements(proc.body) if isinstance(s, Fold) and s.monoid == "dot"]
+    if len(folds) != 1 or not all(isinstance(v, Load) for v in folds[0].values):
+        return None
+    a, b = folds[0].values
+    assert isinstance(a, Load) and isinstance(b, Load)
+    stores = [s for s in K.statements(proc.body) if isinstance(s, Store) and s.buffer.space is K.Space.GLOBAL]
+    for columns in reversed(nest):
+        j = columns.var
+        for left, right in ((a, b), (b, a)):
+            if stride_of(right, j) != 1 or stride_of(left, j) != 0 or any(stride_of(s, j) not in (0, 1) for s in stores):
+                continue
+            rows = tuple(x for x in nest if x is not columns and stride_of(right, x.var) == 0 and stride_of(left, x.var) != 0)
+            if rows:
+                batch = tuple(x for x in nest if x is not columns and x not in rows)
+                return Roles(batch, rows, columns, left, right)
+    return None
+
+
+def sums_of(proc: Proc) -> list[For]:
+    """The loops over summed axes, outermost first."""
+    return [x for x in loops(proc.body) if x.kind is Kind.SEQ]
+
+
+def join_sums(proc: Proc) -> Proc:
+    """`for k1: for k2  ->  for k12` where all addresses go on linearly: one long loop, and less code."""
+    return _join_all(proc, sums_of)
+
+
+def join_rows(proc: Proc, roles: Roles) -> Proc:
+    names = {x.var for x in roles.rows}
+
+    def rows(proc: Proc) -> list[For]:
+        nest = perfect_nest(proc)
+        names.update(x.var for x in nest if x.var not in before)
+        return [x for x in nest if x.var in names]
+
+    before = {x.var for x in perfect_nest(proc)}
+    return _join_all(proc, rows)
+
+
+def _join_all(proc: Proc, candidates: Callable[[Proc], list[For]]) -> Proc:
+    while True:
+        found = candidates(proc)
+        pair = next(((x, y) for x, y in itertools.pairwise(found) if x.body == (y,) and is_linear(proc, x, y)), None)
+        if pair is None:
+            return proc
+        proc, _ = join(proc, pair[0].var, pair[1].var)
+
+
+def is_linear(proc: Proc, outer: For, inner: For) -> bool:
+    """Is a step of `outer` as long as all of `inner`, in every access?"""
+    accesses: list[Load | Store | Fold] = [*K.loads(proc.body)]
+    accesses += [s for s in K.statements(proc.body) if isinstance(s, Store | Fold)]
+    for access in accesses:
+        step, whole = stride_of(access, inner.var), stride_of(access, outer.var)
+        if step is None or whole is None or whole != step * inner.extent:
+            return False
+    return not any(symbols_in_values(s, (outer.var, inner.var)) for s in K.statements(proc.body))
+
+
+def symbols_in_values(s: K.Stmt, wanted: Sequence[Symbol]) -> bool:
+    """Does a statement compute with the index of a loop, not only address memory by it?"""
+    from graphflow.graph.dim import symbols_of
+
+    return any(isinstance(e, K.Index) and symbols_of(e.size) & set(wanted) for x in K.own_exprs(s) for e in K.subexprs(x))
+
+
+# --- the tile ---------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Tile:
+    """`rows`: how far a tile reaches along the last row loops (whole loops but for the first); `vectors` of `width` lanes."""
+
+    rows: tuple[int, ...]
+    vectors: int
+    width: int
+
+    @property
+    def panel(self) -> int:
+        return self.vectors * self.width
+
+
+def tile_shape(roles: Roles, width: int, machine: Machine) -> Tile:
+    """As many accumulators as leave registers for the operands, shared out evenly over rows and columns."""
+    accumulators = 24 if machine.vector_registers == 32 else 12
+    most = MAX_VECTORS if machine.vector_registers == 32 else MAX_VECTORS - 1
+    rows = product([x.extent for x in roles.rows])
+    if isinstance(rows, int) and 0 < rows * most < accumulators:
+        most = accumulators // rows
+    across = roles.columns.extent
+    vectors = most - (most == MAX_VECTORS)
+    if isinstance(across, int):
+        count = max(1, -(-across // width))
+        vectors = -(-count // -(-count // most))
+    return Tile(_row_extents(roles.rows, min(MAX_ROWS, accumulators // vectors)), vectors, width)
+
+
+def _row_extents(rows: Sequence[For], most: int) -> tuple[int, ...]:
+    """The last row loop in even parts, or whole, with a part of the one before."""
+    last = rows[-1].extent
+    if not isinstance(last, int):
+        return (most,)
+    if len(rows) > 1 and last > 0 and 2 * last <= most:
+        return (_even(rows[-2].extent, most // last), last)
+    return (_even(last, most),)
+
+
+def _even(extent: Size, most: int) -> int:
+    """The size of equal parts of at most `most`."""
+    if not isinstance(extent, int) or extent <= 0:
+        return most
+    return -(-extent // -(-extent // most))
+
+
+def right_is_large(roles: Roles) -> bool:
+    """Would the right operand fall out of the cache while the rows go by?"""
+    size = product(list(roles.right.buffer.shape)) * roles.right.buffer.dtype.itemsize
+    across = roles.columns.extent
+    if isinstance(size, int):
+        return size > CACHED
+    return not isinstance(across, int)
+
+
+# --- the loops around tiles ---------------------------------------------------------------------------
+def rows_outside(proc: Proc, roles: Roles, shape: Tile) -> Proc:
+    """`for batch, rows: for panels: tile`: the left operand streams by, the right one stays in cache."""
+    proc = order(proc, *(x.var for x in (*roles.batch, *roles.rows, roles.columns)))
+    first = perfect_nest(proc)[0].var
+    across = roles.columns.var
+    inner = [x.var for x in roles.rows[-len(shape.rows) :]]
+
+    def panels(proc: Proc, rows: list[Symbol], columns: Symbol) -> Proc:
+        proc = order(proc, columns, *rows)
+        return in_parts(proc, columns, shape.panel, lambda p, part: register_tile(order(p, *nest_at(p, part)[1:], part), part, len(rows), shape))
+
+    proc, outer = tile_rows(proc, inner, across, shape, panels)
+    return set_kind(proc, outer if first is inner[0] else first, Kind.TEAM)
+
+
+def panels_outside(proc: Proc, roles: Roles, shape: Tile) -> Proc:
+    """`for panels: for batch, rows: tile`: a panel of the right operand stays in cache while the rows stream by."""
+    names = [x.var for x in (*roles.batch, *roles.rows)]
+    proc = order(proc, roles.columns.var, *names)
+    batch = roles.batch[0].var if roles.batch else None
+    if batch is not None:  # each has a right operand of its own
+        proc = order(proc, batch, roles.columns.var)
+
+    def rows(proc: Proc, part: Symbol) -> Proc:
+        inside = nest_at(proc, part)[1:]
+        proc = order(proc, *inside, part)
+        inner = inside[len(inside) - len(shape.rows) :]
+        return tile_rows(proc, inner, part, shape, lambda p, rows, columns: register_tile(p, columns, len(rows), shape))[0]
+
+    proc, outer, whole, rest = tile(proc, roles.columns.var, shape.panel)
+    for part in (whole, rest):
+        if part is not None:
+            proc = rows(proc, part)
+    return set_kind(proc, batch or outer, Kind.TEAM)
+
+
+def nest_at(proc: Proc, var: Symbol) -> list[Symbol]:
+    """The loop over `var` and the independent loops that stand alone inside it."""
+    loop = find_loop(proc, var)
+    found = [loop.var]
+    while len(loop.body) == 1 and isinstance(loop.body[0], For) and loop.body[0].kind is Kind.ANY:
+        loop = loop.body[0]
+        found.append(loop.var)
+    return found
+
+
+def in_parts(proc: Proc, var: Symbol, size: int, then: Callable[[Proc, Symbol], Proc]) -> Proc:
+    """Tile a loop; `then` goes on with the loop of a whole tile, and with that of the rest."""
+    proc, _, whole, rest = tile(proc, var, size)
+    for part in (whole, rest):
+        if part is not None:
+            proc = then(proc, part)
+    return proc
+
+
+def tile_rows(
+    proc: Proc, rows: Sequence[Symbol], columns: Symbol, shape: Tile, then: Callable[[Proc, list[Symbol], Symbol], Proc]
+) -> tuple[Proc, Symbol]:
+    """Tile the first of `rows`, around `columns`; a rest of unknown size goes in ever smaller parts.  Also the loop over tiles."""
+    depth = len(rows)
+    size = shape.rows[0]
+    proc, outer, whole, rest = tile(proc, rows[0], size)
+    for part in (whole, rest):
+        if part is None:
+            continue
+        if isinstance(find_loop(proc, part).extent, int):
+            inside = nest_at(proc, part)
+            proc = then(proc, inside[:depth], inside[depth])
+        else:
+            smaller = Tile(((size + 1) // 2, *shape.rows[1:]), shape.vectors, shape.width)
+            inside = nest_at(proc, part)
+            proc, _ = tile_rows(proc, inside[:depth], inside[depth], smaller, then)
+    return proc, outer
+
+
+def register_tile(proc: Proc, columns: Symbol, rows: int, shape: Tile) -> Proc:
+    """`for rows: for columns: {acc; for k; epilogue}` with accumulators in registers; `columns` is the innermost of them.
+
+    A rest of unknown width goes one masked vector at a time.
+    """
+    path = _path_to(proc, columns)
+    above = path[len(path) - rows :]
+    extent = find_loop(proc, columns).extent
+    lanes = shape.width if not isinstance(extent, int) else min(shape.width, power_of_two(extent))
+    exact = isinstance(extent, int) and extent % lanes == 0
+    proc, vectors, lane = split(proc, columns, lanes, "exact" if exact else "mask")
+    count = find_loop(proc, vectors).extent
+    unrolled = isinstance(count, int)
+    if not unrolled:
+        proc = order(proc, vectors, *above)
+    proc = distribute(set_kind(proc, lane, Kind.LANES), lane)
+    if unrolled:
+        proc = distribute(proc, vectors, Kind.UNROLL)
+    for row in reversed(above):
+        proc = distribute(proc, row, Kind.UNROLL)
+    return proc
+
+
+def _path_to(proc: Proc, var: Symbol) -> list[Symbol]:
+    from graphflow.compiler.schedule.loops import around
+
+    return [x.var for x in around(proc, var)]
+
+
+def unroll_short_sums(proc: Proc) -> Proc:
+    """Short sequential loops of straight-line code as copies."""
+    while True:
+        short = next((x for x in loops(proc.body) if x.kind is Kind.SEQ and isinstance(x.extent, int) and x.extent <= SHORT_SUM and all(is_straight(s) for s in x.body)), None)
+        if short is None:
+            return proc
+        proc = set_kind(proc, short.var, Kind.UNROLL)
