@@ -148,7 +148,7 @@ class Interpreter:
         place = self.place(b, at)
         if b.space is Space.GLOBAL:
             array = self.arrays[b]
-            if b.mode is Mode.OUT and _address(array, place) not in self.written:
+            if b.mode in (Mode.OUT, Mode.WORK) and _address(array, place) not in self.written:
                 raise self.error(f"{b}{list(place)} is read before it is stored")
             return array[place]
         found = self.registers[b].get(place)

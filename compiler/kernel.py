@@ -5,6 +5,7 @@
     space = GLOBAL                                      -- memory of the caller or the arena
           | REG                                         -- registers: constant shape, constant or lane index
     mode  = IN | OUT | INOUT                            -- INOUT: an element is read only by the iteration that writes it
+          | WORK                                        -- memory of this launch alone, for what a schedule keeps
     stmt  = For(var, extent, kind, body)                -- var in 0 .. extent - 1
           | If(cond, yes, no)                           -- uniform over lanes
           | Mask(cond, body)                            -- per lane: nothing is loaded, stored or folded where false
@@ -76,6 +77,7 @@ class Mode(enum.Enum):
     IN = "in"
     OUT = "out"
     INOUT = "inout"
+    WORK = "work"
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,11 +30,13 @@ from graphflow.graph.dim import (
     symbols_of,
 )
 from graphflow.graph.op import ReshapeOp, ScalarOp, ViewOp
-from graphflow.graph.types import DType, Shape
+from graphflow.graph.types import DType, Shape, TensorType
 from graphflow.graph.variable import Apply, Constant, Variable
 
 PARTIALS = 64
 CHUNK = 4096
+BLOCK, GROUP = 512, 96  # terms and columns of a copied block of a product's right operand; groups are twice as wide where columns are many
+LEAST_PACKED, LEAST_PACKED_ROWS = 1 << 18, 64  # elements of the right operand, and rows that use a copy, from which copies pay
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Lowered:
     proc: K.Proc
     params: list[Param]
     group: Group
+
+    @property
+    def work(self) -> list[Variable]:
+        """Memory that only this launch needs."""
+        return [p.root for p in self.params if p.buffer.mode is Mode.WORK]
 
 
 class ScalarBuilder:
@@ -123,6 +130,11 @@ class Lowering:
             stored = root in self.group.stores
             self.params[key] = Buffer(f"{'o' if stored else 'b'}{len(self.params)}", root.dtype, shape, mode=Mode.OUT if stored else Mode.IN)
         return self.params[key]
+
+    def work_buffer(self, name: str, dtype: DType, shape: Shape) -> None:
+        """Memory for the schedule: the unscheduled kernel does not touch it."""
+        root = Variable(TensorType(dtype, shape), name=name)
+        self.params[root, shape] = Buffer(name, dtype, shape, mode=Mode.WORK)
 
     def reg(self, name: str, dtype: DType, shape: tuple[int, ...] = ()) -> Buffer:
         n = self.fresh_names[name] = self.fresh_names.get(name, -1) + 1

@@ -11,7 +11,17 @@ import numpy as np
 from graphflow.compiler import kernel as K
 from graphflow.compiler.fuse import Kind, Level, axis_symbols, phases_of, point
 from graphflow.compiler.kernel import Buffer, Expr
-from graphflow.compiler.lower import CHUNK, PARTIALS, Lowered, Lowering, ScalarBuilder
+from graphflow.compiler.lower import (
+    BLOCK,
+    CHUNK,
+    GROUP,
+    LEAST_PACKED,
+    LEAST_PACKED_ROWS,
+    PARTIALS,
+    Lowered,
+    Lowering,
+    ScalarBuilder,
+)
 from graphflow.graph import source
 from graphflow.graph.dim import Dim, Size, Symbol, floordiv, minimum, mod, product
 from graphflow.graph.op import ContractOp, FoldOp, NestOp, ScalarOp, ViewOp
@@ -371,7 +381,26 @@ class ContractLowering(Lowering):
                 self.emit(K.Fold("or", acc, (), (a & b,)) if dtype.kind == "b" else K.Fold("dot", acc, (), (a, b)))
             epilogue(self, node, self.let("s", K.Load(acc, ())))
         self.depth = product([sizes[label] for label in summed])
+        self.give_work_memory(product([sizes[label] for label in out[:-1]]), sizes[out[-1]] if out else 1)
         return self.finish()
+
+    def give_work_memory(self, rows: Size, columns: Size) -> None:
+        """Where the right operand may be too large for caches: room for copies of its blocks, and for sums between blocks."""
+        op = self.group.members[0].op
+        assert isinstance(op, ContractOp)
+        left, right, out = op.labels
+        is_product = bool(out) and out[-1] in right and not set(left) & set(right) & set(out) and self.depth != 1
+        elements, step = self.depth * columns, columns
+        small = [isinstance(n, int) and n < least for n, least in ((elements, LEAST_PACKED), (rows, LEAST_PACKED_ROWS), (self.depth, 2 * BLOCK))]
+        # what fits into the second-level cache is copied only where its rows would meet in few sets of the first one
+        fits = isinstance(elements, int) and elements < 2 * LEAST_PACKED and isinstance(step, int) and step % 512 != 0
+        if not is_product or any(small) or fits:
+            return
+        dtype = self.group.members[0].outputs[0].dtype
+        group = 2 * GROUP if isinstance(columns, int) and columns >= 8 * GROUP else GROUP
+        self.work_buffer("copies", dtype, ((columns + group - 1) // group, BLOCK, group))
+        if len(self.group.members) > 1 or self.group.stores != list(self.group.members[0].outputs):
+            self.work_buffer("sums", dtype, (rows, columns))
 
     def operand(self, v: Variable, at: tuple[Size, ...]) -> Expr:
         """An element of an operand: through the views above memory, which may have been made for it."""

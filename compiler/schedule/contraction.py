@@ -13,13 +13,22 @@ from dataclasses import dataclass
 
 from graphflow.compiler import kernel as K
 from graphflow.compiler.kernel import Fold, For, Kind, Load, Proc, Store
+from graphflow.compiler.lower import LEAST_PACKED, LEAST_PACKED_ROWS
+from graphflow.compiler.schedule.blocking import block_sum, pack, version
 from graphflow.compiler.schedule.distribute import distribute, is_straight
 from graphflow.compiler.schedule.loops import find_loop, loops
 from graphflow.compiler.schedule.rewrites import join, order, set_kind, split
-from graphflow.compiler.schedule.strategies import column_strategy, perfect_nest, power_of_two, stride_of, vector_width
+from graphflow.compiler.schedule.strategies import (
+    column_strategy,
+    perfect_nest,
+    power_of_two,
+    stride_of,
+    vector_width,
+    vectorise,
+)
 from graphflow.compiler.schedule.tiling import tile
 from graphflow.compiler.target.machine import Machine
-from graphflow.graph.dim import Size, Symbol, product
+from graphflow.graph.dim import Dim, Size, Symbol, product
 
 MAX_ROWS = 16  # of a tile
 MAX_VECTORS = 4  # of a tile, unless there are so few rows that accumulators would be left over
@@ -49,6 +58,8 @@ def contract_strategy(proc: Proc, machine: Machine) -> Proc:
     roles = roles_of(proc)
     assert roles is not None
     shape = tile_shape(roles, width, machine)
+    if (found := packing_of(proc, roles)) is not None:
+        return packed_groups(proc, roles, shape, found, machine)
     around = panels_outside if right_is_large(roles) else rows_outside
     return unroll_short_sums(around(proc, roles, shape))
 
@@ -186,13 +197,18 @@ def rows_outside(proc: Proc, roles: Roles, shape: Tile) -> Proc:
     first = perfect_nest(proc)[0].var
     across = roles.columns.var
     inner = [x.var for x in roles.rows[-len(shape.rows) :]]
+    proc, outer = tile_rows(proc, inner, across, shape, _panels_inside(shape))
+    return set_kind(proc, outer if first is inner[0] else first, Kind.TEAM)
+
+
+def _panels_inside(shape: Tile) -> Callable[[Proc, list[Symbol], Symbol], Proc]:
+    """What goes on with a tile of rows: panels of columns inside it."""
 
     def panels(proc: Proc, rows: list[Symbol], columns: Symbol) -> Proc:
         proc = order(proc, columns, *rows)
         return in_parts(proc, columns, shape.panel, lambda p, part: register_tile(order(p, *nest_at(p, part)[1:], part), part, len(rows), shape))
 
-    proc, outer = tile_rows(proc, inner, across, shape, panels)
-    return set_kind(proc, outer if first is inner[0] else first, Kind.TEAM)
+    return panels
 
 
 def panels_outside(proc: Proc, roles: Roles, shape: Tile) -> Proc:
@@ -202,18 +218,84 @@ def panels_outside(proc: Proc, roles: Roles, shape: Tile) -> Proc:
     batch = roles.batch[0].var if roles.batch else None
     if batch is not None:  # each has a right operand of its own
         proc = order(proc, batch, roles.columns.var)
-
-    def rows(proc: Proc, part: Symbol) -> Proc:
-        inside = nest_at(proc, part)[1:]
-        proc = order(proc, *inside, part)
-        inner = inside[len(inside) - len(shape.rows) :]
-        return tile_rows(proc, inner, part, shape, lambda p, rows, columns: register_tile(p, columns, len(rows), shape))[0]
-
     proc, outer, whole, rest = tile(proc, roles.columns.var, shape.panel)
     for part in (whole, rest):
         if part is not None:
-            proc = rows(proc, part)
+            proc = _rows_of_panel(proc, part, len(shape.rows), shape)
     return set_kind(proc, batch or outer, Kind.TEAM)
+
+
+def _rows_of_panel(proc: Proc, panel: Symbol, depth: int, shape: Tile) -> Proc:
+    """All rows inside the loop over one panel; tiles reach along the last `depth` row loops."""
+    inside = nest_at(proc, panel)[1:]
+    proc = order(proc, *inside, panel)
+    return tile_rows(proc, inside[len(inside) - depth :], panel, shape, lambda p, rows, columns: register_tile(p, columns, len(rows), shape))[0]
+
+
+# --- the right operand in blocks -----------------------------------------------------------------------
+@dataclass(frozen=True)
+class Packing:
+    """Memory for copies of the right operand's blocks (group of columns, block of terms, column), and for sums (row, column)."""
+
+    copies: K.Buffer
+    sums: K.Buffer
+
+    @property
+    def block(self) -> int:
+        assert isinstance(self.copies.shape[1], int)
+        return self.copies.shape[1]
+
+    @property
+    def group(self) -> int:
+        assert isinstance(self.copies.shape[2], int)
+        return self.copies.shape[2]
+
+
+def packing_of(proc: Proc, roles: Roles) -> Packing | None:
+    """The work memory that lowering gave a product too large for caches, if the loops are as a product's."""
+    work = {p.name: p for p in proc.params if p.mode is K.Mode.WORK}
+    simple = len(roles.rows) == 1 and not roles.batch and len(sums_of(proc)) == 1
+    reads = {e.at for e in K.loads(proc.body) if e.buffer is roles.right.buffer}
+    if "copies" not in work or not simple or len(reads) > 1:
+        return None
+    stores = [s for s in K.statements(proc.body) if isinstance(s, Store) and s.buffer.space is K.Space.GLOBAL]
+    return Packing(work["copies"], work["sums"] if "sums" in work else stores[0].buffer)
+
+
+def packed_groups(proc: Proc, roles: Roles, shape: Tile, packing: Packing, machine: Machine) -> Proc:
+    """`for groups of panels: for blocks of terms: {copy the block; for rows: for panels: tile}`; without copies where sizes turn out small."""
+    (row,), (total,) = roles.rows, sums_of(proc)
+    large = worth_packing(row.extent, total.extent, roles.columns.extent)
+    proc = order(proc, roles.columns.var, row.var)
+    proc, outer, whole, rest = tile(proc, roles.columns.var, packing.group)
+    for part in (whole, rest):
+        if part is None:
+            continue
+        if large is not None:
+            proc, direct = version(proc, part, large)
+            proc = in_parts(proc, direct, shape.panel, lambda p, panel: _rows_of_panel(p, panel, 1, shape))
+        proc = _blocked(proc, part, outer, shape, packing, roles.right.buffer, machine)
+    return set_kind(proc, outer, Kind.TEAM)
+
+
+def worth_packing(rows: Size, terms: Size, columns: Size) -> K.Expr | None:
+    """The test of sizes that are known only at run time; None where lowering has seen that they are large."""
+    if all(isinstance(n, int) for n in (rows, terms, columns)):
+        return None
+    return (K.index(LEAST_PACKED_ROWS) <= K.index(rows)) & (K.index(LEAST_PACKED) <= K.index(terms * columns))
+
+
+def _blocked(proc: Proc, part: Symbol, outer: Symbol, shape: Tile, packing: Packing, right: K.Buffer, machine: Machine) -> Proc:
+    """One group of columns: the loop over `part` and the rows inside it."""
+    row = nest_at(proc, part)[1]
+    proc = order(proc, row, part)
+    (total,) = (x for x in loops(find_loop(proc, row).body) if x.kind is Kind.SEQ)
+    kept = (Dim.of(row), Dim.of(outer) * packing.group + Dim.of(part))
+    proc, block, term = block_sum(proc, row, total.var, packing.block, (packing.sums, kept))
+    rows, columns = (term, find_loop(proc, term).extent), (part, find_loop(proc, part).extent)
+    proc, lane = pack(proc, block, right, (packing.copies, (Dim.of(outer),)), rows, columns)
+    proc = vectorise(proc, lane, machine)
+    return tile_rows(proc, [row], part, shape, _panels_inside(shape))[0]
 
 
 def nest_at(proc: Proc, var: Symbol) -> list[Symbol]:

@@ -10,6 +10,7 @@ from graphflow.compiler.kernel import (
     Block,
     Buffer,
     For,
+    If,
     Kind,
     Let,
     Load,
@@ -78,7 +79,7 @@ class _Distribution:
         found: list[Segment] = []
         run: list[Stmt] = []
         for s in body:
-            if is_straight(s) and not (isinstance(s, Let) and s.var not in self.varying):
+            if is_straight(s) and not (isinstance(s, Let) and s.var not in self.varying) and not self._is_fixed_branch(s):
                 run.append(s)
                 continue
             if run and not isinstance(s, Alloc | Let):  # those two may stand before the run
@@ -86,6 +87,10 @@ class _Distribution:
                 run = []
             found.append(s)
         return [*found, run] if run else found
+
+    def _is_fixed_branch(self, s: Stmt) -> bool:
+        """An If that goes the same way for all `v`: it stays one, with the copies inside."""
+        return isinstance(s, If) and not own_symbols(s) & self.varying and not any(isinstance(e, Load) for e in subexprs(s.cond))
 
     def _runs(self, body: Block) -> Iterator[list[Stmt]]:
         """All runs in order; notes the Allocs between them and checks what control flow depends on."""
