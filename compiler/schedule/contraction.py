@@ -8,6 +8,7 @@ image rows, pixels), of which the last ones make up a tile.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from graphflow.compiler import kernel as K
 from graphflow.compiler.kernel import Fold, For, Kind, Load, Proc, Store
 from graphflow.compiler.lower import LEAST_PACKED, LEAST_PACKED_ROWS
 from graphflow.compiler.schedule.blocking import block_sum, pack, version
-from graphflow.compiler.schedule.distribute import distribute, is_straight
+from graphflow.compiler.schedule.distribute import distribute
 from graphflow.compiler.schedule.loops import find_loop, loops
 from graphflow.compiler.schedule.rewrites import join, order, set_kind, split
 from graphflow.compiler.schedule.strategies import (
@@ -31,7 +32,7 @@ from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Dim, Size, Symbol, product
 
 MAX_ROWS = 16  # of a tile
-MAX_VECTORS = 4  # of a tile, unless there are so few rows that accumulators would be left over
+LATENCY = 4  # cycles of a multiply-add
 SHORT_SUM = 9  # terms of a sum that are written out one after the other
 CACHED = 1 << 18  # bytes of the right operand that stay in the second-level cache beside everything else
 
@@ -57,11 +58,13 @@ def contract_strategy(proc: Proc, machine: Machine) -> Proc:
     proc = join_rows(proc, roles)
     roles = roles_of(proc)
     assert roles is not None
-    shape = tile_shape(roles, width, machine)
+    short = is_short(sums_of(proc))
+    shape = tile_shape(roles, width, machine.vector_registers, short)
     if (found := packing_of(proc, roles)) is not None:
         return packed_groups(proc, roles, shape, found, machine)
     around = panels_outside if right_is_large(roles) else rows_outside
-    return unroll_short_sums(around(proc, roles, shape))
+    proc = around(proc, roles, shape)
+    return unroll_sums(proc) if short else proc
 
 
 # --- which loop is what ---------------------------------------------------------------------------
@@ -149,19 +152,40 @@ class Tile:
         return self.vectors * self.width
 
 
-def tile_shape(roles: Roles, width: int, machine: Machine) -> Tile:
-    """As many accumulators as leave registers for the operands, shared out evenly over rows and columns."""
-    accumulators = 24 if machine.vector_registers == 32 else 12
-    most = MAX_VECTORS if machine.vector_registers == 32 else MAX_VECTORS - 1
-    rows = product([x.extent for x in roles.rows])
-    if isinstance(rows, int) and 0 < rows * most < accumulators:
-        most = accumulators // rows
+def tile_shape(roles: Roles, width: int, registers: int, short: bool) -> Tile:
+    """The tile that takes the fewest cycles over all rows and columns, and of those the one that loads least.
+
+    Accumulators share the registers with a row of the right operand and one element of the left; a short
+    sum is written out, and there LLVM keeps an element for each row.
+    """
     across = roles.columns.extent
-    vectors = most - (most == MAX_VECTORS)
-    if isinstance(across, int):
-        count = max(1, -(-across // width))
-        vectors = -(-count // -(-count // most))
-    return Tile(_row_extents(roles.rows, min(MAX_ROWS, accumulators // vectors)), vectors, width)
+    count = max(1, -(-across // width)) if isinstance(across, int) else None
+    choices = range(1, min(count, registers // 2) + 1) if count is not None else [3 if registers == 32 else 2]
+    tiles: dict[Tile, tuple[float, float]] = {}
+    for vectors in choices:
+        even = vectors if count is None else -(-count // -(-count // vectors))
+        most = min(MAX_ROWS, (registers - 3 - even) // (even + 1) if short else (registers - 1 - even) // even)
+        if most:
+            shape = Tile(_row_extents(roles.rows, most), even, width)
+            tiles[shape] = _cost(shape, roles.rows, count)
+    return min(tiles, key=lambda t: tiles[t])
+
+
+def _cost(shape: Tile, rows: Sequence[For], vectors: int | None) -> tuple[float, float]:
+    """(cycles, loads) a term takes: two multiply-adds or loads start in a cycle, and a sum takes one every LATENCY cycles."""
+    first = rows[-len(shape.rows)].extent
+    inner = product(list(shape.rows[1:]))
+    assert isinstance(inner, int)
+    size = shape.rows[0]
+    heights = [size] if not isinstance(first, int) else [size] * (first // size) + [first % size] * bool(first % size)
+    widths = [shape.vectors] if vectors is None else [shape.vectors] * (vectors // shape.vectors) + [vectors % shape.vectors] * bool(vectors % shape.vectors)
+    outputs = sum(heights) * inner * sum(widths)
+    cycles = loads = 0.0
+    for (h, many), v in itertools.product(Counter(heights).items(), widths):
+        r = h * inner
+        cycles += many * max(r * v / 2, (r + v) / 2, LATENCY)
+        loads += many * (r + v)
+    return cycles / max(outputs, 1), loads / max(outputs, 1)
 
 
 def _row_extents(rows: Sequence[For], most: int) -> tuple[int, ...]:
@@ -366,10 +390,14 @@ def _path_to(proc: Proc, var: Symbol) -> list[Symbol]:
     return [x.var for x in around(proc, var)]
 
 
-def unroll_short_sums(proc: Proc) -> Proc:
-    """Short sequential loops of straight-line code as copies."""
-    while True:
-        short = next((x for x in loops(proc.body) if x.kind is Kind.SEQ and isinstance(x.extent, int) and x.extent <= SHORT_SUM and all(is_straight(s) for s in x.body)), None)
-        if short is None:
-            return proc
-        proc = set_kind(proc, short.var, Kind.UNROLL)
+def is_short(sums: Sequence[For]) -> bool:
+    """Is a sum of so few terms that it is written out?"""
+    terms = product([x.extent for x in sums])
+    return isinstance(terms, int) and terms <= SHORT_SUM
+
+
+def unroll_sums(proc: Proc) -> Proc:
+    for x in list(loops(proc.body)):
+        if x.kind is Kind.SEQ:
+            proc = set_kind(proc, x.var, Kind.UNROLL)
+    return proc

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.graph.dim import Size, floordiv, maximum, product
+from graphflow.graph.dim import Size, floordiv, maximum
 from graphflow.graph.errors import DTypeError, ShapeError
 from graphflow.graph.op import ComposeOp, In, Sample, register, require_equal
 from graphflow.graph.types import Shape, TensorType
@@ -111,8 +111,7 @@ class Convolution(Correlation):
         window = _window_of(w.shape)
         left, right, out = self.operand_labels()
         if self.groups == 1 and all(s == 1 for s in (*window, *self.strides)):  # a product of pixels
-            flat = contract(reshape(x, (product(x.shape[:-1]), x.shape[-1])), reshape(w, w.shape[-2:]), "pc", "co", "po")
-            return reshape(flat, (*x.shape[:-1], w.shape[-1]))
+            return contract(x, reshape(w, w.shape[-2:]), left[: self.rank + 1] + "c", "co", out)
         y = contract(self.windows(self.grouped(x), window), self.grouped(w), left, right, out)
         return reshape(y, (*y.shape[: self.rank + 1], w.shape[-1])) if self.groups > 1 else y
 
@@ -166,8 +165,8 @@ class ConvolutionInput(Correlation):
         y, w = inputs
         window = _window_of(w.shape)
         if self.groups == 1 and all(s == 1 for s in (*window, *self.strides)):
-            flat = contract(reshape(y, (product(y.shape[:-1]), y.shape[-1])), reshape(w, w.shape[-2:]), "po", "co", "pc")
-            return reshape(flat, (*y.shape[:-1], w.shape[-2]))
+            positions = "n" + POSITIONS[: self.rank]
+            return contract(y, reshape(w, w.shape[-2:]), positions + "o", "co", positions + "c")
         counts = tuple(floordiv(n + s - 1, s) for n, s in zip(self.sizes, self.strides, strict=True))
         parts = [self.residue(y, w, window, at, counts) for at in itertools.product(*map(range, self.strides))]
         if len(parts) == 1:
@@ -260,8 +259,7 @@ class ConvolutionKernel(Correlation):
         x, y = inputs
         left, right, out = self.operand_labels()
         if self.groups == 1 and all(s == 1 for s in (*self.window, *self.strides)):
-            pixels = product(x.shape[:-1])
-            w = contract(reshape(x, (pixels, x.shape[-1])), reshape(y, (pixels, y.shape[-1])), "pc", "po", "co")
+            w = contract(x, y, left[: self.rank + 1] + "c", out, "co")
             return reshape(w, (*self.window, *w.shape))
         w = contract(self.windows(self.grouped(x), self.window), self.grouped(y), left, out, right)
         return reshape(w, (*w.shape[: self.rank + 1], y.shape[-1])) if self.groups > 1 else w
