@@ -113,6 +113,7 @@ class Fusion:
         self.stored_operands: dict[Variable, None] = {}  # in memory for a contraction; inlined by all others, which may run before
         self.buffered: dict[Variable, None] = {}  # what other groups, fetches and reshapes need in memory
         self.latest: dict[Shape, Group] = {}  # the newest map over a space
+        self.folding: dict[tuple[Variable, tuple[int, ...]], list[Group]] = {}  # kernels that fold axes of a Variable, and keep the last one
         self.uses: dict[Variable, int] = {}
         self.only_user: dict[Variable, Apply] = {}
         for node in self.nodes:
@@ -334,8 +335,16 @@ class Fusion:
         return shape if fits else None
 
     def newest_producer(self, node: Apply) -> Group | None:
-        groups = [self.home(a.base) for a in self.node_accesses(node)]
+        groups = [g for a in self.node_accesses(node) for g in self.waits_for(a.base)]
         return max((g for g in groups if g is not None), key=lambda g: g.id, default=None)
+
+    def waits_for(self, v: Variable) -> Iterator[Group | None]:
+        """The groups a reader of `v` comes after: of its memory, and of what a reshape has as further operands."""
+        while v.owner is not None and isinstance(v.owner.op, ReshapeOp):
+            for x in v.owner.inputs[1:]:
+                yield from (self.home(a.base) for a in self.accesses(x, None))
+            v = v.owner.inputs[0]
+        yield self.group_of.get(v)
 
     def fits(self, node: Apply, group: Group, level: Level) -> bool:
         """Does the node read members of the group only at its own point (or row)?"""
@@ -360,7 +369,10 @@ class Fusion:
         if not is_trailing(node):
             for access in self.accesses(x, None):
                 self.need(access.base)
-            self.join(self.open(Kind.COLUMN, node.outputs[0].shape, None), node, Level.FULL)
+            same = self.folding.setdefault((x, op.axes), [])
+            group = same[-1] if same and same[-1].cost < MAX_COST else self.open(Kind.COLUMN, node.outputs[0].shape, None)
+            same.append(group)
+            self.join(group, node, Level.FULL)
             return
         rows = x.type.ndim - len(op.axes) if x.type.ndim is not None else 0
         group = self.newest_producer(node)

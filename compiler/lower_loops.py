@@ -152,9 +152,10 @@ def is_position(node: Apply) -> bool:
 
 def start_position(lowering: Lowering, node: Apply) -> tuple[Buffer, ...]:
     """Registers for the best element so far and its position."""
+    assert isinstance(node.op, FoldOp)
     best, where = lowering.reg("best", node.inputs[0].dtype), lowering.reg("where", node.outputs[0].dtype)
-    lowering.emit(K.Store(best, (), K.const(best.dtype, 0)))
-    lowering.emit(K.Store(where, (), K.const(where.dtype, -1)))
+    lowering.emit(K.Store(best, (), lowering.fold_identity(node.op.monoid.removeprefix("arg"), best.dtype)))
+    lowering.emit(K.Store(where, (), K.const(where.dtype, 0)))
     return best, where
 
 
@@ -163,10 +164,10 @@ def step_position(lowering: Lowering, monoid: str, kept: tuple[Buffer, ...], x: 
     best, where = kept
     x = lowering.let("x", x)
     old, index = K.Load(best, ()), K.Load(where, ())
-    better = (old < x) if monoid == "argmax" else (x < old)
+    better = ~(x <= old) if monoid == "argmax" else ~(old <= x)
     if x.dtype.kind == "f":
-        better = (better | x.ne(x)) & old.eq(old)
-    better = lowering.let("better", better | (index < 0))
+        better = better & old.eq(old)
+    better = lowering.let("better", better)
     lowering.emit(K.Store(where, (), K.select(better, lowering.let("here", K.cast(where.dtype, position)), index)))
     lowering.emit(K.Store(best, (), K.select(better, x, old)))
 
@@ -289,58 +290,69 @@ class RowFold:
 
 
 class ColumnLowering(Lowering):
-    """A fold that keeps the last axis: for each kept place, the folded axes in order."""
+    """Folds that keep the last axis: for each kept place, the folded axes in order; all folds of one operand together."""
 
     def run(self) -> Lowered:
         g = self.group
-        node = g.members[0]
-        op, (x,) = node.op, node.inputs
-        assert isinstance(op, FoldOp)
         outer = self.open_axes(g.space, 0, "ijpq")
         with contextlib.ExitStack() as stack:
             for var, extent in outer:
                 stack.enter_context(self.inside(lambda body, var=var, extent=extent: K.For(var, extent, ANY, body)))  # type: ignore[misc]
-            e = self.fold(node, op, x)
-            epilogue(self, node, e)
+            epilogue(self, self.fold([n for n in g.members if isinstance(n.op, FoldOp)]))
         return self.finish()
 
-    def fold(self, node: Apply, op: FoldOp, x: Variable) -> Expr:
-        arg = is_position(node)
-        registers = start_position(self, node) if arg else (self.reg("acc", node.outputs[0].dtype),)
-        acc = registers[-1]  # the result: of positions, where it was
-        if not arg:
-            self.emit(K.Store(acc, (), self.fold_identity(op.monoid, acc.dtype)))
-        kept = iter(point(node.outputs[0].shape))
+    def fold(self, folds: Sequence[Apply]) -> dict[Apply, Expr]:
+        """The results of folds of one operand over the same axes."""
+        (x,), axes = folds[0].inputs, _axes_of(folds[0])
+        registers = {node: start_position(self, node) if is_position(node) else self.start(node) for node in folds}
+        kept = iter(point(folds[0].outputs[0].shape))
         at: list[Size] = []
         position: Size = 0
         with contextlib.ExitStack() as stack:
             for axis, size in enumerate(x.shape):
-                if axis in op.axes:
+                if axis in axes:
                     k = stack.enter_context(self.loop("k", size, SEQ))
                     at.append(0 if isinstance(size, int) and size == 1 else k)
                     position = position * size + k
                 else:
                     at.append(next(kept))
             b = ScalarBuilder(tuple(map(self.actual, at)), x.shape)
-            e: Expr = op.before(b, self.value(x, tuple(at)))
-            if arg:
-                step_position(self, op.monoid, registers, e, K.index(position))
-            else:
-                self.emit(K.Fold(op.monoid, acc, (), (e,)))
-        if arg:
+            value = self.value(x, tuple(at))
+            value = value if len(folds) == 1 else self.let("x", value)
+            for node in folds:
+                assert isinstance(node.op, FoldOp)
+                e: Expr = node.op.before(b, value)
+                if is_position(node):
+                    step_position(self, node.op.monoid, registers[node], e, K.index(position))
+                else:
+                    self.emit(K.Fold(node.op.monoid, registers[node][0], (), (e,)))
+        return {node: self.result(node, registers[node][-1], product([x.shape[a] for a in axes])) for node in folds}
+
+    def start(self, node: Apply) -> tuple[Buffer, ...]:
+        assert isinstance(node.op, FoldOp)
+        acc = self.reg("acc", node.outputs[0].dtype)
+        self.emit(K.Store(acc, (), self.fold_identity(node.op.monoid, acc.dtype)))
+        return (acc,)
+
+    def result(self, node: Apply, acc: Buffer, count: Size) -> Expr:
+        assert isinstance(node.op, FoldOp)
+        if is_position(node):
             return self.let("arg", K.Load(acc, ()))
-        count = product([x.shape[a] for a in op.axes])
-        return self.let("s", op.after(ScalarBuilder(), K.Load(acc, ()), K.index(count)))
+        return self.let("s", node.op.after(ScalarBuilder(), K.Load(acc, ()), K.index(count)))
 
 
-def epilogue(lowering: Lowering, node: Apply, e: Expr) -> None:
-    """Store the group's first value and what its elementwise members make of it."""
+def _axes_of(node: Apply) -> tuple[int, ...]:
+    assert isinstance(node.op, FoldOp)
+    return node.op.axes
+
+
+def epilogue(lowering: Lowering, computed: dict[Apply, Expr]) -> None:
+    """Store what the loops gave and what the group's elementwise members make of it."""
     g = lowering.group
     at = point(g.space)
-    lowering.known[node.outputs[0], at] = e
-    for member in g.members[1:]:
+    for member in g.members:
         v = member.outputs[0]
-        lowering.known[v, at] = lowering.let("v", lowering.scalar(member, at, None))
+        lowering.known[v, at] = computed[member] if member in computed else lowering.let("v", lowering.scalar(member, at, None))
     for v in g.stores:
         lowering.store(v, at, lowering.known[v, at])
 
@@ -379,7 +391,7 @@ class ContractLowering(Lowering):
                     for labels, v in ((left, node.inputs[0]), (right, node.inputs[1]))
                 )
                 self.emit(K.Fold("or", acc, (), (a & b,)) if dtype.kind == "b" else K.Fold("dot", acc, (), (a, b)))
-            epilogue(self, node, self.let("s", K.Load(acc, ())))
+            epilogue(self, {node: self.let("s", K.Load(acc, ()))})
         self.depth = product([sizes[label] for label in summed])
         self.give_work_memory(product([sizes[label] for label in out[:-1]]), sizes[out[-1]] if out else 1)
         return self.finish()

@@ -314,7 +314,8 @@ def _blocked(proc: Proc, part: Symbol, outer: Symbol, shape: Tile, packing: Pack
     row = nest_at(proc, part)[1]
     proc = order(proc, row, part)
     (total,) = (x for x in loops(find_loop(proc, row).body) if x.kind is Kind.SEQ)
-    kept = (Dim.of(row), Dim.of(outer) * packing.group + Dim.of(part))
+    stored = [s.at for s in K.statements(find_loop(proc, row).body) if isinstance(s, Store) and s.buffer is packing.sums]
+    kept = stored[0] if stored else (Dim.of(row), Dim.of(outer) * packing.group + Dim.of(part))
     proc, block, term = block_sum(proc, row, total.var, packing.block, (packing.sums, kept))
     rows, columns = (term, find_loop(proc, term).extent), (part, find_loop(proc, part).extent)
     proc, lane = pack(proc, block, right, (packing.copies, (Dim.of(outer),)), rows, columns)

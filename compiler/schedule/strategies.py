@@ -147,7 +147,9 @@ def column_strategy(proc: Proc, machine: Machine) -> Proc:
     var = nest[-1].var
     if width == 1 or not contiguous_lanes(proc, var):
         return set_kind(proc, nest[0].var, Kind.TEAM)
-    proc, outer, inner, rest = tile(proc, var, 4 * width)
+    extent = nest[-1].extent
+    few = isinstance(extent, int) and 0 < extent <= 4 * width and extent % width == 0
+    proc, outer, inner, rest = tile(proc, var, extent if few else 4 * width)  # type: ignore[arg-type]  # few: an int
     if inner is not None:
         proc, vectors, lanes = split(proc, inner, width)
         proc = distribute(set_kind(proc, lanes, Kind.LANES), lanes)
