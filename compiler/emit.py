@@ -133,6 +133,10 @@ class Emitter:
                     self.branch(self.expr(s.cond), s.yes, s.no)
                 case K.Check():
                     self.check(s)
+                case K.Transpose():
+                    self.transpose(s)
+                case K.Prefetch():
+                    self.prefetch(s)
 
     def loop(self, s: K.For) -> None:
         if s.kind is Kind.UNROLL or (s.kind is Kind.LANES and s.extent == 1):
@@ -236,6 +240,30 @@ class Emitter:
         fail.lines.append(f"store i64 {s.site + 1}, ptr %err, align 8")
         fail.end = f"br label %{merge.label}"
         self.scopes[-1].block = merge
+
+    def transpose(self, s: K.Transpose) -> None:
+        """Blocks off the diagonal change places, ever smaller ones: n log n shuffles of two rows."""
+        n = s.source.shape[0]
+        assert isinstance(n, int) and self.lane is None
+        t = memory_type(s.source.dtype)
+        row_at = [f"getelementptr {t}, ptr {{}}, i64 {n * i}" for i in range(n)]
+        pointers = [self.pure(g.format(self.regs[s.source]), FLAT, 1, 0).text for g in row_at]
+        rows = [self.here(f"load <{n} x {t}>, ptr {p}, align {s.source.dtype.itemsize}", s.source.dtype, n).text for p in pointers]
+        half = n // 2
+        while half:
+            for i in (i for i in range(n) if not i & half):
+                first, second = rows[i], rows[i + half]
+                for k, lanes in ((i, [e if not e & half else n + e - half for e in range(n)]), (i + half, [e + half if not e & half else n + e for e in range(n)])):
+                    mask = ", ".join(f"i32 {e}" for e in lanes)
+                    rows[k] = self.pure(f"shufflevector <{n} x {t}> {first}, <{n} x {t}> {second}, <{n} x i32> <{mask}>", s.source.dtype, n, self.depth).text
+            half //= 2
+        for g, row in zip(row_at, rows, strict=True):
+            p = self.pure(g.format(self.regs[s.target]), FLAT, 1, 0).text
+            self.effect(f"store <{n} x {t}> {row}, ptr {p}, align {s.source.dtype.itemsize}")
+
+    def prefetch(self, s: K.Prefetch) -> None:
+        p, _, _, _ = self.address(s.buffer, s.at)
+        self.effect(f"call void @llvm.prefetch.p0(ptr {p}, i32 0, i32 3, i32 1)")
 
     def fold(self, s: K.Fold) -> None:
         old = self.load(K.Load(s.buffer, s.at))

@@ -36,11 +36,13 @@ from graphflow.compiler.kernel import (
     Load,
     Mask,
     Mode,
+    Prefetch,
     Proc,
     Select,
     Space,
     Stmt,
     Store,
+    Transpose,
     Var,
     children,
     const,
@@ -125,6 +127,10 @@ class Interpreter:
                 old = self.read(s.buffer, s.at)
                 prim, args = ("muladd", [*values, old]) if s.monoid == "dot" else (s.monoid, [old, *values])
                 self.write(s.buffer, s.at, self.operation(prim, s.buffer.dtype)(*args))
+            case Transpose():
+                self.registers[s.target] = {(j, i): value for (i, j), value in self.registers[s.source].items()}
+            case Prefetch():
+                pass
             case Check():
                 if not self.value(s.ok) and s.site not in self.failed:
                     self.failed.append(s.site)

@@ -14,6 +14,8 @@
           | Store(buffer, at, value)
           | Fold(monoid, buffer, at, values)            -- place = m(place, value); `dot`: place = muladd(a, b, place)
           | Check(ok, site, operand)                    -- where false: remember a failing site, go on
+          | Transpose(target, source)                   -- square registers: target[i, j] = source[j, i]
+          | Prefetch(buffer, at)                        -- a hint: memory that is read soon; may lie outside
     kind  = SEQ                                         -- in order
           | ANY                                         -- iterations are independent
           | LANES | UNROLL                              -- constant extent: one SIMD value; copies
@@ -340,6 +342,18 @@ class Check(Stmt):
     ok: Expr
     site: int
     operand: Expr | None = None  # int64, reported with the failure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transpose(Stmt):
+    target: Buffer
+    source: Buffer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefetch(Stmt):
+    buffer: Buffer
+    at: tuple[Size, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,10 +44,12 @@ from graphflow.compiler.kernel import (
     Let,
     Load,
     Mask,
+    Prefetch,
     Proc,
     Select,
     Stmt,
     Store,
+    Transpose,
     Var,
     children,
     own_exprs,
@@ -155,6 +157,10 @@ class Printer:
                 text = f"{self.place(s.buffer, s.at)} = {texts[0]}"
             case Fold():
                 text = f"{self.place(s.buffer, s.at)} {_FOLDS.get(s.monoid, s.monoid)} {', '.join(texts)}"
+            case Transpose():
+                text = f"{s.target} = transpose {s.source}"
+            case Prefetch():
+                text = f"prefetch {self.place(s.buffer, s.at)}"
             case Check():
                 text = f"check {texts[0]} else site {s.site}" + "".join(f", {t}" for t in texts[1:])
             case _:

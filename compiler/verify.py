@@ -45,11 +45,13 @@ from graphflow.compiler.kernel import (
     Load,
     Mask,
     Mode,
+    Prefetch,
     Proc,
     Select,
     Space,
     Stmt,
     Store,
+    Transpose,
     Var,
     own_exprs,
 )
@@ -193,6 +195,15 @@ class _Verifier:
                 self.require(len(s.values) == count, "dtype", f"{s.monoid} folds {count} values, got {len(s.values)}")
                 self.takes("muladd" if s.monoid == "dot" else s.monoid, s.buffer.dtype)
                 self.write(s.buffer, s.at, s.values)
+            case Transpose():
+                self.require(s.target in self.depth and s.source in self.depth, "scope", f"{s.target} or {s.source} is not in scope")
+                square = len(s.source.shape) == 2 and s.source.shape[0] == s.source.shape[1] and s.target.shape == s.source.shape
+                alike = s.target.dtype == s.source.dtype and s.target.space is s.source.space is Space.REG
+                self.require(square and alike, "register", f"{s.target} and {s.source} are no square registers of one type")
+            case Prefetch():
+                self.require(s.buffer in self.depth and s.buffer.space is Space.GLOBAL, "scope", f"{s.buffer} is no memory in scope")
+                for i in s.at:
+                    self.size(i)
             case Check():
                 self.has(s.ok, BOOL, "the condition")
                 if s.operand is not None:

@@ -17,7 +17,7 @@ from graphflow.compiler.kernel import Fold, For, Kind, Load, Proc, Store
 from graphflow.compiler.lower import LEAST_PACKED, LEAST_PACKED_ROWS
 from graphflow.compiler.schedule.blocking import block_sum, pack, version
 from graphflow.compiler.schedule.distribute import distribute
-from graphflow.compiler.schedule.loops import find_loop, loops
+from graphflow.compiler.schedule.loops import find_loop, loops, map_loop
 from graphflow.compiler.schedule.rewrites import join, order, set_kind, split
 from graphflow.compiler.schedule.strategies import (
     column_strategy,
@@ -29,12 +29,15 @@ from graphflow.compiler.schedule.strategies import (
 )
 from graphflow.compiler.schedule.tiling import tile
 from graphflow.compiler.target.machine import Machine
-from graphflow.graph.dim import Dim, Size, Symbol, product
+from graphflow.graph.dim import Dim, Size, Symbol, product, substitute, symbols_of
 
 MAX_ROWS = 16  # of a tile
 LATENCY = 4  # cycles of a multiply-add
 SHORT_SUM = 9  # terms of a sum that are written out one after the other
 CACHED = 1 << 18  # bytes of the right operand that stay in the second-level cache beside everything else
+
+BEYOND = 1 << 20  # bytes of the right operand that are worth asking for ahead of time
+AHEAD = 24  # terms
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def contract_strategy(proc: Proc, machine: Machine) -> Proc:
         return packed_groups(proc, roles, shape, found, machine)
     around = panels_outside if right_is_large(roles) else rows_outside
     proc = around(proc, roles, shape)
+    if beyond_cache(roles):
+        proc = prefetch_terms(proc, roles.right.buffer)
     return unroll_sums(proc) if short else proc
 
 
@@ -133,8 +138,6 @@ def is_linear(proc: Proc, outer: For, inner: For) -> bool:
 
 def symbols_in_values(s: K.Stmt, wanted: Sequence[Symbol]) -> bool:
     """Does a statement compute with the index of a loop, not only address memory by it?"""
-    from graphflow.graph.dim import symbols_of
-
     return any(isinstance(e, K.Index) and symbols_of(e.size) & set(wanted) for x in K.own_exprs(s) for e in K.subexprs(x))
 
 
@@ -212,6 +215,12 @@ def right_is_large(roles: Roles) -> bool:
     if isinstance(size, int):
         return size > CACHED
     return not isinstance(across, int)
+
+
+def beyond_cache(roles: Roles) -> bool:
+    """Does the right operand come from memory, or a cache that all cores share?"""
+    size = product(list(roles.right.buffer.shape)) * roles.right.buffer.dtype.itemsize
+    return isinstance(size, int) and size > BEYOND
 
 
 # --- the loops around tiles ---------------------------------------------------------------------------
@@ -389,6 +398,29 @@ def _path_to(proc: Proc, var: Symbol) -> list[Symbol]:
     from graphflow.compiler.schedule.loops import around
 
     return [x.var for x in around(proc, var)]
+
+
+def prefetch_terms(proc: Proc, right: K.Buffer) -> Proc:
+    """`for k: s[right[k, ..]]  ->  for k: prefetch right[k + AHEAD, ..]; s`, a hint for each vector of a tile."""
+    for loop in [x for x in loops(proc.body) if x.kind is Kind.SEQ and not any(y.kind is Kind.SEQ for y in loops(x.body))]:
+        read = next((e for e in K.loads(loop.body) if e.buffer is right), None)
+        if read is None or index_symbols(read).isdisjoint({loop.var}):
+            continue
+        inner = {x.var: x for x in loops(loop.body) if x.var in index_symbols(read)}
+        first: dict[Symbol, Size] = {v: 0 for v, x in inner.items() if x.kind is Kind.LANES}
+        vectors = [x for x in inner.values() if x.kind is Kind.UNROLL]
+        copies = {x.var: Symbol(x.var.name, 0, x.extent) for x in vectors}
+        moved = {**first, loop.var: Dim.of(loop.var) + AHEAD, **{v: Dim.of(c) for v, c in copies.items()}}
+        hint: K.Stmt = K.Prefetch(right, tuple(substitute(i, moved) for i in read.at))
+        for x in vectors:
+            hint = For(copies[x.var], x.extent, Kind.UNROLL, (hint,))
+        made = For(loop.var, loop.extent, loop.kind, (hint, *loop.body))
+        proc = map_loop(proc, loop.var, lambda _, made=made: (made,))  # type: ignore[misc]
+    return proc
+
+
+def index_symbols(e: Load) -> set[Symbol]:
+    return {s for i in e.at for s in symbols_of(i)}
 
 
 def is_short(sums: Sequence[For]) -> bool:

@@ -23,9 +23,11 @@ from graphflow.compiler.kernel import (
     Let,
     Load,
     Mask,
+    Prefetch,
     Proc,
     Stmt,
     Store,
+    Transpose,
     const,
     index,
     own_exprs,
@@ -212,6 +214,8 @@ class _Tail:
                 return (replace(s, value=self.expr(s.value)),)
             case Fold() if self.is_own(s):
                 return (replace(s, values=tuple(map(self.expr, s.values))),)
+            case Transpose() | Prefetch():
+                return (s,)
             case Store() | Fold() | Check():
                 return (Mask(self.cond, (s,)),)
         raise AssertionError(type(s))

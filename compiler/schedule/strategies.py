@@ -134,6 +134,10 @@ def share_out(proc: Proc) -> Proc:
 
 def map_strategy(proc: Proc, machine: Machine) -> Proc:
     """Maps, rows and nests: team outside, lanes inside."""
+    from graphflow.compiler.schedule.transposition import find_turned, turn_blocks
+
+    if (found := find_turned(proc, machine)) is not None:
+        return vectorise_all(turn_blocks(proc, found), machine)
     return vectorise_all(share_out(proc), machine)
 
 

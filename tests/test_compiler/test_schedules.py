@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 
 import graphflow as gf
-from graphflow.compiler import interpret
+from graphflow.compiler import interpret, lower_loops
 from graphflow.compiler.emit import module_text
 from graphflow.compiler.fuse import fuse
 from graphflow.compiler.kernel import Mode, Proc
 from graphflow.compiler.lower import lower
 from graphflow.compiler.math import expand_proc
 from graphflow.compiler.pipeline import Compilation, run_passes
-from graphflow.compiler.schedule import schedule
+from graphflow.compiler.schedule import contraction, schedule
 from graphflow.compiler.target.machine import Loaded, compile_module, host
 from graphflow.compiler.verify import verify
 from graphflow.graph.dim import evaluate
 from graphflow.graph.traversal import leaves
 from graphflow.graph.variable import Placeholder
+from graphflow.ops.convolution import ConvolutionInput, ConvolutionKernel
+from graphflow.ops.pooling import FirstMax
 
 M = gf.Dim.symbol("m")
 _tag = itertools.count()
@@ -65,7 +67,28 @@ CASES = {
     "concatenate": lambda: gf.concatenate([x(M, 5), x(M, 20)], axis=1),
     "cumsum": lambda: gf.cumsum(x(M, 6), axis=0),
     "pad": lambda: gf.pad(x(M, 6), ((1, 2), (0, 3))) + 1.0,
+    "convolution": lambda: gf.nn.relu(gf.nn.conv(x(M, 5, 6, 3), x(3, 3, 3, 21), padding="same")),
+    "convolution of one channel": lambda: gf.nn.conv(x(M, 4, 19, 1), x(3, 2, 1, 16)),
+    "strided convolution": lambda: gf.nn.conv(x(M, 6, 9, 4), x(2, 3, 4, 18), 2),
+    "convolution kernel": lambda: ConvolutionKernel((1, 1), (1, 1), 1, (3, 2))(x(M, 4, 5, 3), x(M, 2, 4, 18)),
+    "convolution input": lambda: ConvolutionInput((2, 1), (1, 1), 1, (5, 6))(x(M, 2, 5, 7), x(3, 2, 5, 7)),
+    "depthwise convolution": lambda: gf.nn.conv(x(M, 5, 18), x(3, 1, 18), groups=18),
+    "pooling": lambda: gf.nn.max_pool(x(M, 6, 5, 20), (2, 3), 2),
+    "first maximum": lambda: FirstMax((1,))(x(M, 7, 70)),
+    "turned operand": lambda: gf.transpose(x(35, M)) * x(M, 35),
+    "turned planes": lambda: gf.transpose(x(2, 18, M), (0, 2, 1)) + 0.5,
+    "turned float64": lambda: gf.transpose(x(19, M, dtype="float64")) + 0.5,
 }
+
+
+def packed_product(monkeypatch: pytest.MonkeyPatch) -> gf.Variable:
+    """A product whose right operand counts as too large for caches, with an epilogue."""
+    for module, names in ((lower_loops, ("LEAST_PACKED", "LEAST_PACKED_ROWS")), (contraction, ("LEAST_PACKED", "LEAST_PACKED_ROWS"))):
+        for name in names:
+            monkeypatch.setattr(module, name, 4)
+    monkeypatch.setattr(lower_loops, "BLOCK", 5)
+    monkeypatch.setattr(lower_loops, "GROUP", 48)
+    return gf.tanh(x(M, M) @ x(M, 100)) * x(100)
 
 
 def kernels(y: gf.Variable) -> list[tuple[Proc, str]]:
@@ -80,7 +103,7 @@ def arrays_for(proc: Proc, dims: dict, rng: np.random.Generator) -> dict:
     for p in proc.params:
         shape = tuple(evaluate(s, dims) for s in p.shape)
         values = rng.standard_normal(shape) * 2
-        made[p] = np.zeros(shape, p.dtype) if p.mode is Mode.OUT else (values > 0 if p.dtype.kind == "b" else (values * 10 if p.dtype.kind in "iu" else values)).astype(p.dtype)
+        made[p] = np.zeros(shape, p.dtype) if p.mode in (Mode.OUT, Mode.WORK) else (values > 0 if p.dtype.kind == "b" else (values * 10 if p.dtype.kind in "iu" else values)).astype(p.dtype)
     return made
 
 
@@ -95,11 +118,22 @@ def compiled(proc: Proc, buffers: dict, dims: dict, machine) -> None:
         entry(*(buffers[p].ctypes.data for p in proc.params), *(dims[d] for d in proc.dims), record.ctypes.data, low, high)
 
 
+def test_blocks_of_a_large_product_keep_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    procs = kernels(packed_product(monkeypatch))
+    assert [p.name for proc, _ in procs for p in proc.params if p.mode is Mode.WORK] == ["copies", "sums"]
+    assert "copies" in str(schedule(procs[0][0], host(), procs[0][1]))
+    check_bits(procs)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_bits_do_not_depend_on_the_schedule(name: str) -> None:
+    check_bits(kernels(CASES[name]()))
+
+
+def check_bits(procs: list[tuple[Proc, str]]) -> None:
     rng = np.random.default_rng(0)
     machines = [m for m in (host(), host().narrowed(256), host().narrowed(128, fma=False)) if m.vector_bits <= host().vector_bits]
-    for proc, shape in kernels(CASES[name]()):
+    for proc, shape in procs:
         for size in (1, 9, 26):
             dims = dict.fromkeys(proc.dims, size)
             plain = arrays_for(proc, dims, rng)
@@ -116,7 +150,7 @@ def test_bits_do_not_depend_on_the_schedule(name: str) -> None:
                     interpret.run(scheduled, by_interpreter, dims, fma=machine.fma)
                 by_machine = {p: a.copy() for p, a in start.items()}
                 compiled(scheduled, by_machine, dims, machine)
-                for p in proc.params:
+                for p in (p for p in proc.params if p.mode is not Mode.WORK):
                     if size == 9:
                         np.testing.assert_array_equal(by_interpreter[p], want[p], err_msg=f"{machine.vector_bits} bits, interpreted")
                     np.testing.assert_array_equal(by_machine[p], want[p], err_msg=f"{machine.vector_bits} bits, size {size}")
