@@ -217,7 +217,7 @@ class Lowering:
             cached = [a for node in self.group.members for a in self.fusion.node_accesses(node)]
             for v in self.group.stores:
                 cached.append(Access(v, point(v.shape)))
-                if not self.group.members:
+                if v in self.fusion.inline:  # a view that is stored
                     cached.extend(self.fusion.accesses(v, point(v.shape), inlined_root=True))
             self.__dict__["_accesses"] = cached
         return cached

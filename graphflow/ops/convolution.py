@@ -419,3 +419,29 @@ def _transposed_sizes(positions: Shape, window: Ints, strides: Ints, dilations: 
     spans = [(w - 1) * d + 1 for w, d in zip(window, dilations, strict=True)]
     widths = spatial_padding(padding, positions, window, strides, dilations, "conv_transpose")
     return tuple((n - 1) * s + span - before - after for n, s, span, (before, after) in zip(positions, strides, spans, widths, strict=True))
+
+
+@public
+def depthwise_conv(
+    x: Any, w: Any, strides: int | Sequence[int] = 1, padding: Any = "valid", dilation: int | Sequence[int] = 1, data_format: str = "channels_last"
+) -> Variable:
+    """`conv` with kernels of its own for each channel: w is (*window, in, m), channel c gives channels m * c ... of the result."""
+    x, w = coerce(x, w)
+    channels, many = w.shape[-2:] if w.ndim > 2 else (0, 0)
+    if not isinstance(channels, int):
+        raise ShapeError(f"depthwise_conv: the kernel {show_shape(w.shape)}", hint="w is (*window, in, m) with static channels")
+    return conv(x, reshape(w, (*w.shape[:-2], 1, channels * many)), strides, padding, dilation, channels, data_format)
+
+
+@public
+def separable_conv(
+    x: Any,
+    depthwise: Any,
+    pointwise: Any,
+    strides: int | Sequence[int] = 1,
+    padding: Any = "valid",
+    dilation: int | Sequence[int] = 1,
+    data_format: str = "channels_last",
+) -> Variable:
+    """A `depthwise_conv`, then a `conv` of windows of one element with `pointwise`, (1, ..., in * m, out)."""
+    return conv(depthwise_conv(x, depthwise, strides, padding, dilation, data_format), pointwise, data_format=data_format)

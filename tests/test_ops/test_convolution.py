@@ -65,6 +65,15 @@ def test_the_transpose_is_the_adjoint(geometry) -> None:
     np.testing.assert_allclose(left, right, rtol=1e-10, atol=1e-10)
 
 
+def test_depthwise_and_separable() -> None:
+    rng = np.random.default_rng(0)
+    x, w, p = rng.standard_normal((2, 6, 5, 3)), rng.standard_normal((2, 3, 3, 2)), rng.standard_normal((1, 1, 6, 4))
+    want = np.concatenate([correlate(x[..., c : c + 1], w[:, :, c : c + 1], (1, 1), (1, 1), 1) for c in range(3)], axis=-1)
+    got, both = gf.function([], [gf.nn.depthwise_conv(x, w), gf.nn.separable_conv(x, w, p)])()
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    np.testing.assert_allclose(both, want @ p[0, 0], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("padding", "size", "window", "stride", "expected"),
     [("valid", 7, 3, 2, 3), ("same", 7, 3, 2, 4), ("same", 8, 3, 2, 4), ("same", 5, 2, 1, 5), ("full", 5, 3, 1, 7), ("half", 5, 3, 1, 5), ("causal", 5, 3, 1, 5), (2, 5, 3, 1, 7), ([(1, 0)], 5, 3, 1, 4)],
