@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,23 @@ from graphflow.compiler.fuse import Kind, Level, axis_symbols, phases_of, point
 from graphflow.compiler.kernel import Buffer, Expr
 from graphflow.compiler.lower import (
     BLOCK,
-    CHUNK,
     GROUP,
     LEAST_PACKED,
     LEAST_PACKED_ROWS,
-    PARTIALS,
     Lowered,
     Lowering,
     ScalarBuilder,
 )
+from graphflow.compiler.lower_folds import (
+    RowFold,
+    clear_position,
+    folded_axes,
+    is_position,
+    start_position,
+    step_position,
+)
 from graphflow.graph import source
-from graphflow.graph.dim import Dim, Size, Symbol, floordiv, minimum, mod, product
+from graphflow.graph.dim import Dim, Size, Symbol, product
 from graphflow.graph.op import ContractOp, FoldOp, NestOp, ScalarOp, ViewOp
 from graphflow.graph.types import DType, Shape
 from graphflow.graph.variable import Apply, Variable
@@ -94,11 +100,7 @@ class MapLowering(Lowering):
                 self.full_values(self.needed_for((), stores), stores)
             self.end_pass()
             return
-        # what else is folded must not change the order of a sum: positions of extremes take a pass of their own
-        sums, positions = ([n for n in folds if is_position(n) == kind] for kind in (False, True))
-        for part, stored in ((sums, stores), (positions, stores if not sums else ())):
-            if part:
-                self.fold_pass(part, inner, stored)
+        self.fold_pass(folds, inner, stores)
 
     def fold_pass(self, folds: Sequence[Apply], inner: list[tuple[Symbol, Size]], stores: Sequence[Variable]) -> None:
         needed = self.needed_for(folds, stores)
@@ -145,150 +147,6 @@ class MapLowering(Lowering):
             self.known.pop(key, None)
 
 
-def is_position(node: Apply) -> bool:
-    """argmax and argmin: they keep a value and where it was."""
-    return isinstance(node.op, FoldOp) and node.op.monoid.startswith("arg")
-
-
-def start_position(lowering: Lowering, node: Apply) -> tuple[Buffer, ...]:
-    """Registers for the best element so far and its position."""
-    assert isinstance(node.op, FoldOp)
-    best, where = lowering.reg("best", node.inputs[0].dtype), lowering.reg("where", node.outputs[0].dtype)
-    lowering.emit(K.Store(best, (), lowering.fold_identity(node.op.monoid.removeprefix("arg"), best.dtype)))
-    lowering.emit(K.Store(where, (), K.const(where.dtype, 0)))
-    return best, where
-
-
-def step_position(lowering: Lowering, monoid: str, kept: tuple[Buffer, ...], x: Expr, position: Expr) -> None:
-    """The first extreme wins; the first NaN wins over all and stays."""
-    best, where = kept
-    x = lowering.let("x", x)
-    old, index = K.Load(best, ()), K.Load(where, ())
-    better = ~(x <= old) if monoid == "argmax" else ~(old <= x)
-    if x.dtype.kind == "f":
-        better = better & old.eq(old)
-    better = lowering.let("better", better)
-    lowering.emit(K.Store(where, (), K.select(better, lowering.let("here", K.cast(where.dtype, position)), index)))
-    lowering.emit(K.Store(best, (), K.select(better, x, old)))
-
-
-class RowFold:
-    """Folds over the trailing axes of one row, all in the same pass."""
-
-    def __init__(self, lowering: MapLowering, folds: Sequence[Apply]) -> None:
-        self.l = lowering
-        self.folds = folds
-        self.acc: dict[Apply, tuple[Buffer, ...]] = {}
-
-    def run(self, inner: list[tuple[Symbol, Size]], compute: Callable[[], None]) -> None:
-        lw = self.l
-        size = product([extent for _, extent in inner])
-        for node in self.folds:
-            self.acc[node] = self.start(node)
-        if inner and not is_position(self.folds[0]):
-            self.canonical(inner, size, compute)
-        else:  # one element, or a position: in order, one accumulator
-            with lw.loops_of_pass(inner, SEQ):
-                compute()
-                for node in self.folds:
-                    self.step(node, self.acc[node], ())
-        lw.end_pass()
-        self.count = size
-
-    @staticmethod
-    def monoid(node: Apply) -> str:
-        assert isinstance(node.op, FoldOp)
-        return node.op.monoid
-
-    def operand(self, node: Apply) -> Expr:
-        op, x = node.op, node.inputs[0]
-        assert isinstance(op, FoldOp)
-        e: Expr = op.before(ScalarBuilder(tuple(map(self.l.actual, point(x.shape))), x.shape), self.l.value(x, self.l.full_point))
-        return e
-
-    def start(self, node: Apply) -> tuple[Buffer, ...]:
-        lw, monoid = self.l, self.monoid(node)
-        if is_position(node):
-            return start_position(lw, node)
-        acc = lw.reg("acc", node.outputs[0].dtype)
-        lw.emit(K.Store(acc, (), lw.fold_identity(monoid, acc.dtype)))
-        return (acc,)
-
-    def step(self, node: Apply, acc: tuple[Buffer, ...], at: tuple[Size, ...]) -> None:
-        lw, monoid = self.l, self.monoid(node)
-        if is_position(node):
-            step_position(lw, monoid, acc, self.operand(node), self.flat_inner())
-        else:
-            lw.emit(K.Fold(monoid, acc[0], at, (self.operand(node),)))
-
-    def flat_inner(self) -> Expr:
-        """The position within the row, row-major over the folded axes."""
-        lw = self.l
-        rows = len(lw.group.row_shape())
-        shape = lw.group.space[rows:]
-        ix = tuple(map(lw.actual, lw.full_point[rows:]))
-        return ScalarBuilder(ix, shape).flat()
-
-    def canonical(self, inner: list[tuple[Symbol, Size]], size: Size, compute: Callable[[], None]) -> None:
-        """fold64: 64 partial results in chunks of 4096, combined by a fixed tree, chunks in order.
-
-        Partials that never receive an element are left out: they hold the identity.
-        """
-        lw = self.l
-        lanes = PARTIALS
-        if isinstance(size, int):
-            while lanes > 1 and lanes // 2 >= size:
-                lanes //= 2
-        chunked = not isinstance(size, int) or size > CHUNK
-        with contextlib.ExitStack() as stack:
-            start: Size = 0
-            length: Size = size
-            if chunked:
-                c = stack.enter_context(lw.loop("c", (size + CHUNK - 1) // CHUNK, SEQ))
-                start, length = c * CHUNK, minimum(size - c * CHUNK, CHUNK)
-            parts = {n: lw.reg("part", self.acc[n][0].dtype, (lanes,)) for n in self.folds}
-            with lw.loop("l", lanes) as lane:
-                for n, part in parts.items():
-                    lw.emit(K.Store(part, (lane,), lw.fold_identity(self.monoid(n), part.dtype)))
-            full, rest = length // lanes, length % lanes
-            if not (isinstance(full, int) and full == 0):
-                with lw.loop("r", full, SEQ) as r, lw.loop("l", lanes) as lane:
-                    self.element(inner, start + r * lanes + lane, parts, lane, compute)
-            if not (isinstance(rest, int) and rest == 0):
-                with lw.loop("l", lanes) as lane, lw.inside(lambda body: K.Mask(K.index(lane) < K.index(rest), body)):
-                    self.element(inner, start + full * lanes + lane, parts, lane, compute)
-            half = lanes // 2
-            while half:
-                with lw.loop("l", half) as lane:
-                    for n, part in parts.items():
-                        lw.emit(K.Fold(self.monoid(n), part, (lane,), (K.Load(part, (lane + half,)),)))
-                half //= 2
-            for n, part in parts.items():
-                lw.emit(K.Fold(self.monoid(n), self.acc[n][0], (), (K.Load(part, (0,)),)))
-
-    def element(self, inner: list[tuple[Symbol, Size]], at: Size, parts: dict[Apply, Buffer], lane: Size, compute: Callable[[], None]) -> None:
-        lw = self.l
-        rest = at
-        for var, extent in reversed(inner):  # axes that do not merge are still one sequence of elements
-            lw.moved[var] = rest if var is inner[0][0] else mod(rest, extent)
-            rest = floordiv(rest, extent)
-        compute()
-        for n in self.folds:
-            self.step(n, (parts[n],), (lane,))
-        lw.end_pass()
-        for var, _ in inner:
-            del lw.moved[var]
-
-    def result(self, node: Apply) -> Expr:
-        lw, op = self.l, node.op
-        assert isinstance(op, FoldOp)
-        acc = self.acc[node]
-        e: Expr = K.Load(acc[-1], ())
-        if is_position(node):
-            return lw.let("arg", e)
-        return lw.let("s", op.after(ScalarBuilder(), e, K.index(self.count)))
-
-
 class ColumnLowering(Lowering):
     """Folds that keep the last axis: for each kept place, the folded axes in order; all folds of one operand together."""
 
@@ -303,8 +161,8 @@ class ColumnLowering(Lowering):
 
     def fold(self, folds: Sequence[Apply]) -> dict[Apply, Expr]:
         """The results of folds of one operand over the same axes."""
-        (x,), axes = folds[0].inputs, _axes_of(folds[0])
-        registers = {node: start_position(self, node) if is_position(node) else self.start(node) for node in folds}
+        (x,), axes = folds[0].inputs, folded_axes(folds[0])
+        registers = {node: self.start(node) for node in folds}
         kept = iter(point(folds[0].outputs[0].shape))
         at: list[Size] = []
         position: Size = 0
@@ -330,6 +188,10 @@ class ColumnLowering(Lowering):
 
     def start(self, node: Apply) -> tuple[Buffer, ...]:
         assert isinstance(node.op, FoldOp)
+        if is_position(node):
+            kept = start_position(self, node)
+            clear_position(self, node, kept)
+            return kept
         acc = self.reg("acc", node.outputs[0].dtype)
         self.emit(K.Store(acc, (), self.fold_identity(node.op.monoid, acc.dtype)))
         return (acc,)
@@ -337,13 +199,8 @@ class ColumnLowering(Lowering):
     def result(self, node: Apply, acc: Buffer, count: Size) -> Expr:
         assert isinstance(node.op, FoldOp)
         if is_position(node):
-            return self.let("arg", K.Load(acc, ()))
+            return self.let("arg", K.cast(node.outputs[0].dtype, K.Load(acc, ())))
         return self.let("s", node.op.after(ScalarBuilder(), K.Load(acc, ()), K.index(count)))
-
-
-def _axes_of(node: Apply) -> tuple[int, ...]:
-    assert isinstance(node.op, FoldOp)
-    return node.op.axes
 
 
 def epilogue(lowering: Lowering, computed: dict[Apply, Expr]) -> None:
