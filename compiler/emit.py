@@ -135,8 +135,6 @@ class Emitter:
                     self.check(s)
                 case K.Transpose():
                     self.transpose(s)
-                case K.Prefetch():
-                    self.prefetch(s)
 
     def loop(self, s: K.For) -> None:
         if s.kind is Kind.UNROLL or (s.kind is Kind.LANES and s.extent == 1):
@@ -260,10 +258,6 @@ class Emitter:
         for g, row in zip(row_at, rows, strict=True):
             p = self.pure(g.format(self.regs[s.target]), FLAT, 1, 0).text
             self.effect(f"store <{n} x {t}> {row}, ptr {p}, align {s.source.dtype.itemsize}")
-
-    def prefetch(self, s: K.Prefetch) -> None:
-        p, _, _, _ = self.address(s.buffer, s.at)
-        self.effect(f"call void @llvm.prefetch.p0(ptr {p}, i32 0, i32 3, i32 1)")
 
     def fold(self, s: K.Fold) -> None:
         old = self.load(K.Load(s.buffer, s.at))

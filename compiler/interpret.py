@@ -36,7 +36,6 @@ from graphflow.compiler.kernel import (
     Load,
     Mask,
     Mode,
-    Prefetch,
     Proc,
     Select,
     Space,
@@ -129,8 +128,6 @@ class Interpreter:
                 self.write(s.buffer, s.at, self.operation(prim, s.buffer.dtype)(*args))
             case Transpose():
                 self.registers[s.target] = {(j, i): value for (i, j), value in self.registers[s.source].items()}
-            case Prefetch():
-                pass
             case Check():
                 if not self.value(s.ok) and s.site not in self.failed:
                     self.failed.append(s.site)

@@ -15,7 +15,6 @@
           | Fold(monoid, buffer, at, values)            -- place = m(place, value); `dot`: place = muladd(a, b, place)
           | Check(ok, site, operand)                    -- where false: remember a failing site, go on
           | Transpose(target, source)                   -- square registers: target[i, j] = source[j, i]
-          | Prefetch(buffer, at)                        -- a hint: memory that is read soon; may lie outside
     kind  = SEQ                                         -- in order
           | ANY                                         -- iterations are independent
           | LANES | UNROLL                              -- constant extent: one SIMD value; copies
@@ -348,12 +347,6 @@ class Check(Stmt):
 class Transpose(Stmt):
     target: Buffer
     source: Buffer
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prefetch(Stmt):
-    buffer: Buffer
-    at: tuple[Size, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,7 +44,6 @@ from graphflow.compiler.kernel import (
     Let,
     Load,
     Mask,
-    Prefetch,
     Proc,
     Select,
     Stmt,
@@ -159,8 +158,6 @@ class Printer:
                 text = f"{self.place(s.buffer, s.at)} {_FOLDS.get(s.monoid, s.monoid)} {', '.join(texts)}"
             case Transpose():
                 text = f"{s.target} = transpose {s.source}"
-            case Prefetch():
-                text = f"prefetch {self.place(s.buffer, s.at)}"
             case Check():
                 text = f"check {texts[0]} else site {s.site}" + "".join(f", {t}" for t in texts[1:])
             case _:

@@ -25,7 +25,6 @@ from graphflow.compiler.kernel import (
     Let,
     Load,
     Mask,
-    Prefetch,
     Select,
     Stmt,
     Store,
@@ -113,7 +112,7 @@ def own_sizes(s: Stmt) -> tuple[Size, ...]:
     """The sizes a statement holds itself: extent or index (not those of its expressions)."""
     if isinstance(s, For):
         return (s.extent,)
-    return s.at if isinstance(s, Store | Fold | Prefetch) else ()
+    return s.at if isinstance(s, Store | Fold) else ()
 
 
 def own_symbols(s: Stmt) -> set[Symbol]:
@@ -177,8 +176,6 @@ class Substitution:
                 return Fold(s.monoid, *self.place(s.buffer, s.at), tuple(map(self.expr, s.values)))
             case Transpose():
                 return Transpose(self.place(s.target, ())[0], self.place(s.source, ())[0])
-            case Prefetch():
-                return Prefetch(*self.place(s.buffer, s.at))
             case Check():
                 return replace(s, ok=self.expr(s.ok), operand=s.operand and self.expr(s.operand))
         raise AssertionError(type(s))

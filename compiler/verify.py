@@ -45,7 +45,6 @@ from graphflow.compiler.kernel import (
     Load,
     Mask,
     Mode,
-    Prefetch,
     Proc,
     Select,
     Space,
@@ -200,10 +199,6 @@ class _Verifier:
                 square = len(s.source.shape) == 2 and s.source.shape[0] == s.source.shape[1] and s.target.shape == s.source.shape
                 alike = s.target.dtype == s.source.dtype and s.target.space is s.source.space is Space.REG
                 self.require(square and alike, "register", f"{s.target} and {s.source} are no square registers of one type")
-            case Prefetch():
-                self.require(s.buffer in self.depth and s.buffer.space is Space.GLOBAL, "scope", f"{s.buffer} is no memory in scope")
-                for i in s.at:
-                    self.size(i)
             case Check():
                 self.has(s.ok, BOOL, "the condition")
                 if s.operand is not None:

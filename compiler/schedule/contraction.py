@@ -17,7 +17,7 @@ from graphflow.compiler.kernel import Fold, For, Kind, Load, Proc, Store
 from graphflow.compiler.lower import LEAST_PACKED, LEAST_PACKED_ROWS
 from graphflow.compiler.schedule.blocking import block_sum, pack, version
 from graphflow.compiler.schedule.distribute import distribute
-from graphflow.compiler.schedule.loops import find_loop, loops, map_loop
+from graphflow.compiler.schedule.loops import find_loop, loops
 from graphflow.compiler.schedule.rewrites import join, order, set_kind, split
 from graphflow.compiler.schedule.strategies import (
     column_strategy,
@@ -29,15 +29,14 @@ from graphflow.compiler.schedule.strategies import (
 )
 from graphflow.compiler.schedule.tiling import tile
 from graphflow.compiler.target.machine import Machine
-from graphflow.graph.dim import Dim, Size, Symbol, product, substitute, symbols_of
+from graphflow.graph.dim import Dim, Size, Symbol, product, symbols_of
 
 MAX_ROWS = 16  # of a tile
 LATENCY = 4  # cycles of a multiply-add
 SHORT_SUM = 9  # terms of a sum that are written out one after the other
 CACHED = 1 << 18  # bytes of the right operand that stay in the second-level cache beside everything else
 
-BEYOND = 1 << 20  # bytes of the right operand that are worth asking for ahead of time
-AHEAD = 24  # terms
+PANEL = 160 << 10  # bytes of a panel's part that tiles of rows share
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,6 @@ def contract_strategy(proc: Proc, machine: Machine) -> Proc:
         return packed_groups(proc, roles, shape, found, machine)
     around = panels_outside if right_is_large(roles) else rows_outside
     proc = around(proc, roles, shape)
-    if beyond_cache(roles):
-        proc = prefetch_terms(proc, roles.right.buffer)
     return unroll_sums(proc) if short else proc
 
 
@@ -217,12 +214,6 @@ def right_is_large(roles: Roles) -> bool:
     return not isinstance(across, int)
 
 
-def beyond_cache(roles: Roles) -> bool:
-    """Does the right operand come from memory, or a cache that all cores share?"""
-    size = product(list(roles.right.buffer.shape)) * roles.right.buffer.dtype.itemsize
-    return isinstance(size, int) and size > BEYOND
-
-
 # --- the loops around tiles ---------------------------------------------------------------------------
 def rows_outside(proc: Proc, roles: Roles, shape: Tile) -> Proc:
     """`for batch, rows: for panels: tile`: the left operand streams by, the right one stays in cache."""
@@ -262,6 +253,7 @@ def _rows_of_panel(proc: Proc, panel: Symbol, depth: int, shape: Tile) -> Proc:
     """All rows inside the loop over one panel; tiles reach along the last `depth` row loops."""
     inside = nest_at(proc, panel)[1:]
     proc = order(proc, *inside, panel)
+    proc = _in_blocks(proc, inside, panel, shape)
     return tile_rows(proc, inside[len(inside) - depth :], panel, shape, lambda p, rows, columns: register_tile(p, columns, len(rows), shape))[0]
 
 
@@ -332,6 +324,24 @@ def _blocked(proc: Proc, part: Symbol, outer: Symbol, shape: Tile, packing: Pack
     return tile_rows(proc, [row], part, shape, _panels_inside(shape))[0]
 
 
+def _in_blocks(proc: Proc, rows: list[Symbol], panel: Symbol, shape: Tile) -> Proc:
+    """The sum in blocks whose part of the panel stays in cache from one tile of rows to the next; sums wait in the result."""
+    nest = find_loop(proc, rows[0])
+    sums = [x for x in loops(nest.body) if x.kind is Kind.SEQ]
+    fold = next(s for s in K.statements(nest.body) if isinstance(s, Fold))
+    kept = [s for s in K.statements(nest.body) if isinstance(s, Store) and s.buffer.mode is K.Mode.OUT and s.buffer.dtype == fold.buffer.dtype]
+    terms, height = product([x.extent for x in sums]), product([find_loop(proc, v).extent for v in rows])
+    width = min(shape.panel, extent) if isinstance(extent := find_loop(proc, panel).extent, int) else shape.panel
+    known = isinstance(terms, int) and (not isinstance(height, int) or height > 2 * product(list(shape.rows)))  # type: ignore[operator]
+    if not kept or not known or terms * width * fold.buffer.dtype.itemsize <= PANEL:  # type: ignore[operator]
+        return proc
+    inner = product([x.extent for x in sums[1:]])
+    size = max(1, PANEL // (width * fold.buffer.dtype.itemsize * inner))  # type: ignore[operator]
+    if size >= sums[0].extent:  # type: ignore[operator]
+        return proc
+    return block_sum(proc, rows[0], sums[0].var, size, (kept[0].buffer, kept[0].at))[0]
+
+
 def nest_at(proc: Proc, var: Symbol) -> list[Symbol]:
     """The loop over `var` and the independent loops that stand alone inside it."""
     loop = find_loop(proc, var)
@@ -398,29 +408,6 @@ def _path_to(proc: Proc, var: Symbol) -> list[Symbol]:
     from graphflow.compiler.schedule.loops import around
 
     return [x.var for x in around(proc, var)]
-
-
-def prefetch_terms(proc: Proc, right: K.Buffer) -> Proc:
-    """`for k: s[right[k, ..]]  ->  for k: prefetch right[k + AHEAD, ..]; s`, a hint for each vector of a tile."""
-    for loop in [x for x in loops(proc.body) if x.kind is Kind.SEQ and not any(y.kind is Kind.SEQ for y in loops(x.body))]:
-        read = next((e for e in K.loads(loop.body) if e.buffer is right), None)
-        if read is None or index_symbols(read).isdisjoint({loop.var}):
-            continue
-        inner = {x.var: x for x in loops(loop.body) if x.var in index_symbols(read)}
-        first: dict[Symbol, Size] = {v: 0 for v, x in inner.items() if x.kind is Kind.LANES}
-        vectors = [x for x in inner.values() if x.kind is Kind.UNROLL]
-        copies = {x.var: Symbol(x.var.name, 0, x.extent) for x in vectors}
-        moved = {**first, loop.var: Dim.of(loop.var) + AHEAD, **{v: Dim.of(c) for v, c in copies.items()}}
-        hint: K.Stmt = K.Prefetch(right, tuple(substitute(i, moved) for i in read.at))
-        for x in vectors:
-            hint = For(copies[x.var], x.extent, Kind.UNROLL, (hint,))
-        made = For(loop.var, loop.extent, loop.kind, (hint, *loop.body))
-        proc = map_loop(proc, loop.var, lambda _, made=made: (made,))  # type: ignore[misc]
-    return proc
-
-
-def index_symbols(e: Load) -> set[Symbol]:
-    return {s for i in e.at for s in symbols_of(i)}
 
 
 def is_short(sums: Sequence[For]) -> bool:

@@ -23,7 +23,6 @@ from graphflow.compiler.kernel import (
     Let,
     Load,
     Mask,
-    Prefetch,
     Proc,
     Stmt,
     Store,
@@ -214,7 +213,7 @@ class _Tail:
                 return (replace(s, value=self.expr(s.value)),)
             case Fold() if self.is_own(s):
                 return (replace(s, values=tuple(map(self.expr, s.values))),)
-            case Transpose() | Prefetch():
+            case Transpose():
                 return (s,)
             case Store() | Fold() | Check():
                 return (Mask(self.cond, (s,)),)
