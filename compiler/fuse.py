@@ -370,9 +370,9 @@ class Fusion:
             for access in self.accesses(x, None):
                 self.need(access.base)
             same = self.folding.setdefault((x, op.axes), [])
-            group = same[-1] if same and same[-1].cost < MAX_COST else self.open(Kind.COLUMN, node.outputs[0].shape, None)
-            same.append(group)
-            self.join(group, node, Level.FULL)
+            column = same[-1] if same and same[-1].cost < MAX_COST else self.open(Kind.COLUMN, node.outputs[0].shape, None)
+            same.append(column)
+            self.join(column, node, Level.FULL)
             return
         rows = x.type.ndim - len(op.axes) if x.type.ndim is not None else 0
         group = self.newest_producer(node)

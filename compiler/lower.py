@@ -56,6 +56,11 @@ class Lowered:
     group: Group
 
     @property
+    def stores(self) -> list[Variable]:
+        """The memory this launch makes."""
+        return [p.root for p in self.params if p.buffer.mode in (Mode.OUT, Mode.INOUT)]
+
+    @property
     def work(self) -> list[Variable]:
         """Memory that only this launch needs."""
         return [p.root for p in self.params if p.buffer.mode is Mode.WORK]
@@ -337,11 +342,11 @@ class Lowering:
         return Lowered(proc, params, self.group)
 
 
-def lower(fusion: Fusion, group: Group, name: str) -> Lowered:
-    """The unscheduled kernel of a group."""
+def lower(fusion: Fusion, group: Group, name: str) -> list[Lowered]:
+    """The unscheduled kernels of a group: one, or two that follow each other."""
     from graphflow.compiler.lower_loops import LOWERINGS
 
-    lowered: Lowered = LOWERINGS[group.kind](fusion, group, name).run()
+    lowered: list[Lowered] = LOWERINGS[group.kind](fusion, group, name).run()
     return lowered
 
 

@@ -50,6 +50,11 @@ def position_dtype(node: Apply) -> DType:
     return K.I32 if fits else K.I64
 
 
+def kept_dtypes(node: Apply) -> list[DType]:
+    """Of what a fold keeps."""
+    return [node.inputs[0].dtype, position_dtype(node)] if is_position(node) else [node.outputs[0].dtype]
+
+
 def clear_position(lowering: Lowering, node: Apply, kept: tuple[Buffer, ...], at: tuple[Size, ...] = ()) -> None:
     """No element is worse than this one; where all are as bad, position 0 is the first."""
     best, where = kept
@@ -161,37 +166,56 @@ class RowFold:
 
         Partials that never receive an element are left out: they hold the identity.
         """
-        lw = self.l
         lanes = PARTIALS
         if isinstance(size, int):
             while lanes > 1 and lanes // 2 >= size:
                 lanes //= 2
-        chunked = not isinstance(size, int) or size > CHUNK
         with contextlib.ExitStack() as stack:
             start: Size = 0
             length: Size = size
-            if chunked:
-                c = stack.enter_context(lw.loop("c", (size + CHUNK - 1) // CHUNK, SEQ))
+            if not isinstance(size, int) or size > CHUNK:
+                c = stack.enter_context(self.l.loop("c", (size + CHUNK - 1) // CHUNK, SEQ))
                 start, length = c * CHUNK, minimum(size - c * CHUNK, CHUNK)
-            parts = {n: self.registers(n, "part", (lanes,)) for n in self.folds}
-            with lw.loop("l", lanes) as lane:
-                for n, part in parts.items():
-                    self.clear(n, part, (lane,))
-            full, rest = length // lanes, length % lanes
-            if not (isinstance(full, int) and full == 0):
-                with lw.loop("r", full, SEQ) as r, lw.loop("l", lanes) as lane:
-                    self.element(inner, start + r * lanes + lane, parts, lane, compute)
-            if not (isinstance(rest, int) and rest == 0):
-                with lw.loop("l", lanes) as lane, lw.inside(lambda body: K.Mask(K.index(lane) < K.index(rest), body)):
-                    self.element(inner, start + full * lanes + lane, parts, lane, compute)
-            half = lanes // 2
-            while half:
-                with lw.loop("l", half) as lane:
-                    for n, part in parts.items():
-                        self.merge(n, part, (lane,), part, (lane + half,))
-                half //= 2
-            for n, part in parts.items():
+            for n, part in self.chunk(inner, start, length, lanes, compute).items():
                 self.merge(n, self.acc[n], (), part, (0,))
+
+    def chunk(self, inner: list[tuple[Symbol, Size]], start: Size, length: Size, lanes: int, compute: Callable[[], None]) -> dict[Apply, tuple[Buffer, ...]]:
+        """Fold `length` elements from `start` on: the results are in lane 0."""
+        lw = self.l
+        parts = {n: self.registers(n, "part", (lanes,)) for n in self.folds}
+        with lw.loop("l", lanes) as lane:
+            for n, part in parts.items():
+                self.clear(n, part, (lane,))
+        full, rest = length // lanes, length % lanes
+        if not (isinstance(full, int) and full == 0):
+            with lw.loop("r", full, SEQ) as r, lw.loop("l", lanes) as lane:
+                self.element(inner, start + r * lanes + lane, parts, lane, compute)
+        if not (isinstance(rest, int) and rest == 0):
+            with lw.loop("l", lanes) as lane, lw.inside(lambda body: K.Mask(K.index(lane) < K.index(rest), body)):
+                self.element(inner, start + full * lanes + lane, parts, lane, compute)
+        half = lanes // 2
+        while half:
+            with lw.loop("l", half) as lane:
+                for n, part in parts.items():
+                    self.merge(n, part, (lane,), part, (lane + half,))
+            half //= 2
+        return parts
+
+    def run_chunks(self, inner: list[tuple[Symbol, Size]], kept: dict[Apply, tuple[Buffer, ...]], compute: Callable[[], None]) -> None:
+        """Each chunk's results into memory, whoever computes it."""
+        size = product([extent for _, extent in inner])
+        with self.l.loop("c", (size + CHUNK - 1) // CHUNK) as c:
+            for n, part in self.chunk(inner, c * CHUNK, minimum(size - c * CHUNK, CHUNK), PARTIALS, compute).items():
+                for memory, register in zip(kept[n], part, strict=True):
+                    self.l.emit(K.Store(memory, (c,), K.Load(register, (0,))))
+
+    def join_chunks(self, size: Size, kept: dict[Apply, tuple[Buffer, ...]]) -> None:
+        """The chunks' results in order, as `canonical` takes them."""
+        self.acc = {node: self.start(node) for node in self.folds}
+        self.count = size
+        with self.l.loop("c", (size + CHUNK - 1) // CHUNK, SEQ) as c:
+            for n in self.folds:
+                self.merge(n, self.acc[n], (), kept[n], (c,))
 
     def element(self, inner: list[tuple[Symbol, Size]], at: Size, parts: dict[Apply, tuple[Buffer, ...]], lane: Size, compute: Callable[[], None]) -> None:
         lw = self.l

@@ -13,6 +13,7 @@ from graphflow.compiler.fuse import Kind, Level, axis_symbols, phases_of, point
 from graphflow.compiler.kernel import Buffer, Expr
 from graphflow.compiler.lower import (
     BLOCK,
+    CHUNK,
     GROUP,
     LEAST_PACKED,
     LEAST_PACKED_ROWS,
@@ -25,16 +26,18 @@ from graphflow.compiler.lower_folds import (
     clear_position,
     folded_axes,
     is_position,
+    kept_dtypes,
     start_position,
     step_position,
 )
 from graphflow.graph import source
 from graphflow.graph.dim import Dim, Size, Symbol, product
 from graphflow.graph.op import ContractOp, FoldOp, NestOp, ScalarOp, ViewOp
-from graphflow.graph.types import DType, Shape
+from graphflow.graph.types import DType, Shape, TensorType
 from graphflow.graph.variable import Apply, Variable
 
 ANY, SEQ = K.Kind.ANY, K.Kind.SEQ
+LONG_FOLD = 16 * CHUNK  # elements from which a fold of everything is worth two kernels
 
 
 class MapLowering(Lowering):
@@ -44,10 +47,12 @@ class MapLowering(Lowering):
     Each phase is one pass over the row.
     """
 
-    def run(self) -> Lowered:
+    def run(self) -> list[Lowered]:
         g = self.group
         self.full_point, self.row_point = point(g.space), point(g.row_shape())
         self.phase_of = phases_of(self.fusion, g)
+        if self.is_one_long_fold():
+            return self.in_chunks()
         outer = self.open_axes(g.row_shape(), 0, "ijpq")
         inner = self.open_axes(g.space[len(g.row_shape()) :], len(g.row_shape()), "kl")
         with contextlib.ExitStack() as stack:
@@ -57,7 +62,46 @@ class MapLowering(Lowering):
                 self.row_values(phase)
                 self.pass_over_row(phase, inner)
             self.row_values(last + 1)
+        return [self.finish()]
+
+    def is_one_long_fold(self) -> bool:
+        """Does a single pass fold more than a thread should do alone, with nothing but the results left to do?"""
+        g = self.group
+        if g.rows != 0 or max(self.phase_of.values(), default=0) != 1:
+            return False
+        sizes = [n for n in g.space if not (isinstance(n, int) and n == 1)]
+        total = product(sizes)
+        long = total > LONG_FOLD if isinstance(total, int) else len(sizes) > 1  # one open axis is a batch's
+        after = any(self.phase_of[n.outputs[0]] == 1 and g.level[n.outputs[0]] is Level.FULL for n in g.members)
+        before = any(self.phase_of[n.outputs[0]] == 0 and g.level[n.outputs[0]] is Level.ROW for n in g.members)
+        return long and not after and not before
+
+    def in_chunks(self) -> list[Lowered]:
+        """Two kernels: chunks, each by some thread; then their results in order, and what is made of them."""
+        g = self.group
+        folds = [n for n in g.members if isinstance(n.op, FoldOp)]
+        inner = self.open_axes(g.space, 0, "kl")
+        size = product([extent for _, extent in inner])
+        stores = [v for v in g.stores if g.level.get(v, Level.FULL) is Level.FULL]
+        needed = self.needed_for(folds, stores)
+        memory = {n: [Variable(TensorType(d, ((size + CHUNK - 1) // CHUNK,)), name="chunks") for d in kept_dtypes(n)] for n in folds}
+        kept = {n: tuple(self.chunk_buffer(v, K.Mode.OUT) for v in found) for n, found in memory.items()}
+        RowFold(self, folds).run_chunks(inner, kept, lambda: self.full_values(needed, stores))
+        return [self.finish(), MapLowering(self.fusion, g, f"{self.name}_join").join(folds, size, memory)]
+
+    def join(self, folds: Sequence[Apply], size: Size, memory: dict[Apply, list[Variable]]) -> Lowered:
+        """The second of two kernels: what chunks gave, in order."""
+        self.full_point, self.row_point = point(self.group.space), ()
+        self.phase_of = phases_of(self.fusion, self.group)
+        fold = RowFold(self, folds)
+        fold.join_chunks(size, {n: tuple(self.chunk_buffer(v, K.Mode.IN) for v in found) for n, found in memory.items()})
+        self.take_results(fold)
+        self.row_values(1)
         return self.finish()
+
+    def chunk_buffer(self, v: Variable, mode: K.Mode) -> Buffer:
+        made = self.params[v, v.shape] = Buffer(f"c{len(self.params)}", v.dtype, v.shape, mode=mode)
+        return made
 
     def enter_loops(self, stack: contextlib.ExitStack, loops: Sequence[tuple[Symbol, Size]]) -> None:
         for var, extent in loops:
@@ -106,7 +150,10 @@ class MapLowering(Lowering):
         needed = self.needed_for(folds, stores)
         row = RowFold(self, folds)
         row.run(inner, lambda: self.full_values(needed, stores))
-        for node in folds:
+        self.take_results(row)
+
+    def take_results(self, row: RowFold) -> None:
+        for node in row.folds:
             v = node.outputs[0]
             self.bind(v, self.row_point, row.result(node))
             if v in self.group.stores:
@@ -150,14 +197,14 @@ class MapLowering(Lowering):
 class ColumnLowering(Lowering):
     """Folds that keep the last axis: for each kept place, the folded axes in order; all folds of one operand together."""
 
-    def run(self) -> Lowered:
+    def run(self) -> list[Lowered]:
         g = self.group
         outer = self.open_axes(g.space, 0, "ijpq")
         with contextlib.ExitStack() as stack:
             for var, extent in outer:
                 stack.enter_context(self.inside(lambda body, var=var, extent=extent: K.For(var, extent, ANY, body)))  # type: ignore[misc]
             epilogue(self, self.fold([n for n in g.members if isinstance(n.op, FoldOp)]))
-        return self.finish()
+        return [self.finish()]
 
     def fold(self, folds: Sequence[Apply]) -> dict[Apply, Expr]:
         """The results of folds of one operand over the same axes."""
@@ -217,7 +264,7 @@ def epilogue(lowering: Lowering, computed: dict[Apply, Expr]) -> None:
 class ContractLowering(Lowering):
     """A sum of products: output axes, then the summed axes in order into one accumulator."""
 
-    def run(self) -> Lowered:
+    def run(self) -> list[Lowered]:
         g = self.group
         node = g.members[0]
         op = node.op
@@ -251,7 +298,7 @@ class ContractLowering(Lowering):
             epilogue(self, {node: self.let("s", K.Load(acc, ()))})
         self.depth = product([sizes[label] for label in summed])
         self.give_work_memory(product([sizes[label] for label in out[:-1]]), sizes[out[-1]] if out else 1)
-        return self.finish()
+        return [self.finish()]
 
     def give_work_memory(self, rows: Size, columns: Size) -> None:
         """Where the right operand may be too large for caches: room for copies of its blocks, and for sums between blocks."""
@@ -274,8 +321,8 @@ class ContractLowering(Lowering):
     def operand(self, v: Variable, at: tuple[Size, ...]) -> Expr:
         """An element of an operand: through the views above memory, which may have been made for it."""
         while v in self.fusion.inline and v not in self.fusion.stored_operands and v.owner is not None and isinstance(v.owner.op, ViewOp):
-            (x,) = v.owner.inputs
-            v, at = x, v.owner.op.index(at, x.shape)
+            op, x = v.owner.op, v.owner.inputs[0]
+            v, at = x, op.index(at, x.shape)
         if v in self.fusion.stored_operands:
             buffer, index = self.place(v, at)
             return K.Load(buffer, index)
@@ -288,7 +335,7 @@ class ContractLowering(Lowering):
 class NestLowering(Lowering):
     """A NestOp writes its own loops."""
 
-    def run(self) -> Lowered:
+    def run(self) -> list[Lowered]:
         (node,) = self.group.members
         op = node.op
         assert isinstance(op, NestOp)
@@ -296,7 +343,7 @@ class NestLowering(Lowering):
         outs = [Result(self, v) for v in node.outputs]
         with source.at(node.source):
             op.nest(Nest(self, str(op.name)), ins, outs)
-        return self.finish()
+        return [self.finish()]
 
 
 class Operand:

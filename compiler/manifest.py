@@ -43,6 +43,7 @@ class Manifest:
 
     `updates`: (state number, 'inplace') or (state number, number of the output that replaces it).
     The first `fetched` outputs are the user's; the others replace state of another size.
+    `work` estimates elementary operations, as an encoded size.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Manifest:
     workspace: Any
     sites: tuple[str, ...]
     kernels: tuple[dict[str, Any], ...]
+    work: Any = 0
     version: int = VERSION
 
     def to_json(self) -> str:
@@ -69,7 +71,8 @@ class Manifest:
         d["equalities"] = tuple(Equality(as_tuples(e["a"]), as_tuples(e["b"]), e["text"]) for e in d["equalities"])
         for key in ("updates", "dims", "sites", "kernels"):
             d[key] = tuple(map(as_tuples, d[key])) if key != "kernels" else tuple(d[key])
-        d["workspace"] = as_tuples(d["workspace"])
+        for key in ("workspace", "work"):
+            d[key] = as_tuples(d[key])
         return Manifest(**d)
 
 

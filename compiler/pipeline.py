@@ -13,6 +13,7 @@ from graphflow.compiler.intern import Interner
 from graphflow.compiler.layout import arrange
 from graphflow.compiler.library import Library
 from graphflow.compiler.program import Assembler, Launch, Program
+from graphflow.compiler.rematerialise import rematerialise
 from graphflow.compiler.rewrite import RewriteOptions, Rewriter
 from graphflow.compiler.rules import PHASES
 from graphflow.compiler.target.machine import Machine, compile_module, host
@@ -37,6 +38,7 @@ class Compilation:
     fastmath: bool = False
     reuse: bool = True
     verify: bool = False
+    rematerialise: str = ""
     interner: Interner = field(default_factory=Interner)
 
     @property
@@ -90,6 +92,12 @@ def arrange_loops(c: Compilation) -> None:
         c.replace_results(Rewriter((), c.interner).rewrite(after))
 
 
+def recompute(c: Compilation) -> None:
+    """On request: cheap values are made again where they are needed, if that lowers the peak of memory."""
+    if c.rematerialise:
+        c.replace_results(rematerialise(c.outputs, c.updates))
+
+
 def separate_results(c: Compilation) -> None:
     """x -> identity(x) for results that are leaves or share memory: each result gets memory of its own."""
     from graphflow.ops.identity import Identity
@@ -112,6 +120,7 @@ PASSES: list[tuple[str, Callable[[Compilation], None]]] = [
     ("rewrite", rewrite),
     ("expand", expand),
     ("arrange", arrange_loops),
+    ("recompute", recompute),
     ("separate", separate_results),
 ]
 # then: fuse, lower, schedule, plan memory (program.Assembler), emit
@@ -130,12 +139,12 @@ def run_passes(c: Compilation, until: str | None = None, when: str = "after") ->
             return
 
 
-def compile_program(c: Compilation, name: str, library: Library) -> tuple[Program, list[bytes]]:
+def compile_program(c: Compilation, name: str, library: Library, entry_kind: type[Entry] = Entry) -> tuple[Program, list[bytes]]:
     """The Program and its object code: one object for each kernel, and one for the entry."""
     run_passes(c)
     program = Assembler(c.inputs, c.outputs, c.updates, c.machine, c.reuse, library, c.verify).run()
     declared = "".join(declaration(launch) for launch in {launch.proc.name: launch for launch in program.launches}.values())
-    entry = Entry(program, c.machine, name, trampolines=False).text()
+    entry = entry_kind(program, c.machine, name, trampolines=False).text()
     code = compile_module(finish_module((COPY if program.copies else "") + declared + entry, c.machine), c.machine)
     assert isinstance(code, bytes)
     return program, [code, *program.objects]

@@ -16,6 +16,7 @@ from graphflow.compiler import memory
 from graphflow.compiler.fuse import Fusion, Group, fuse
 from graphflow.compiler.library import Library, canonical, compile_kernel, name_of, team_extent
 from graphflow.compiler.lower import Lowered, lower
+from graphflow.compiler.order import launch_order
 from graphflow.compiler.rebuild import Substitution
 from graphflow.compiler.schedule import schedule
 from graphflow.compiler.target.machine import Machine
@@ -69,6 +70,7 @@ class Program:
     workspace: Size
     sites: list[str]
     objects: list[bytes]  # code of the kernels that came from a library
+    plan: memory.Plan
 
     @property
     def kernels(self) -> list[K.Proc]:
@@ -94,10 +96,10 @@ class Assembler:
     def run(self) -> Program:
         for i, v in enumerate(self.outputs):
             self.target_of[self.fusion.root(v)] = Place("out", i)
-        order = self.order_groups()
-        lowered = [lower(self.fusion, g, f"k{i}") for i, g in enumerate(order)]
-        copies = self.place_updates(order, lowered)
-        plan = self.plan_memory(order, lowered, copies)
+        kernels = [k for i, g in enumerate(g for g in self.fusion.groups if g.stores) for k in lower(self.fusion, g, f"k{i}")]
+        lowered = launch_order(kernels, self.written(), self.target_of)
+        copies = self.place_updates(lowered)
+        plan = self.plan_memory(lowered, copies)
         for v, offset in plan.offset.items():
             self.target_of[v] = Place("arena", offset=offset)
         launches: list[Launch] = []
@@ -106,7 +108,8 @@ class Assembler:
             launches.append(self.launch(one, len(sites)))
             sites.extend(one.proc.sites)
         moves = [(self.place(v), Place("state", self.state.index(s)), v.type.nbytes) for s, v in copies]
-        return Program(self.inputs, self.state, self.constants, self.outputs, self.updates, self.dims_of(launches, plan.total), launches, moves, plan.total, sites, list(self.objects.values()))
+        dims = self.dims_of(launches, plan.total)
+        return Program(self.inputs, self.state, self.constants, self.outputs, self.updates, dims, launches, moves, plan.total, sites, list(self.objects.values()), plan)
 
     def launch(self, one: Lowered, first_site: int) -> Launch:
         """The launch of a lowered kernel, which is compiled now unless the library knows it."""
@@ -131,28 +134,25 @@ class Assembler:
         team = team_extent(code, dims)
         return Launch(proc, dims, places, first_site, len(one.proc.sites), team, one.proc.work, one.group, one.proc.notes)
 
-    def order_groups(self) -> list[Group]:
-        """Groups that write state, and what depends on them, go last."""
-        roots = {self.fusion.root(v) for _, v in self.updates}
-        late: set[Group] = set()
-        for g in self.fusion.groups:
-            reads = {self.fusion.home(a.base) for node in g.members for a in self.fusion.node_accesses(node)}
-            if any(v in roots for v in g.stores) or reads & late:
-                late.add(g)
-        groups = [g for g in self.fusion.groups if g.stores]
-        early = [g for g in groups if g not in late]
-        return early + [g for g in groups if g in late]
+    def written(self) -> dict[Variable, list[Shared]]:
+        """The memory that becomes state, and which."""
+        found: dict[Variable, list[Shared]] = {}
+        for s, v in self.updates:
+            found.setdefault(self.fusion.root(v), []).append(s)
+        return found
 
-    def place_updates(self, order: list[Group], lowered: list[Lowered]) -> list[tuple[Shared, Variable]]:
+    def place_updates(self, lowered: list[Lowered]) -> list[tuple[Shared, Variable]]:
         """Write new values straight into state where every reader of the old value ran before; copy the others."""
         copies: list[tuple[Shared, Variable]] = []
+        writers = {v: i for i, one in enumerate(lowered) for v in one.stores}
+        last_reader = {p.root: i for i, one in enumerate(lowered) for p in one.params}
         for s, v in self.updates:
             root = self.fusion.root(v)
-            writer = order.index(self.fusion.group_of[root])
-            later_readers = any(p.root is s for one in lowered[writer + 1 :] for p in one.params)
+            writer = writers[root]
             one = lowered[writer]
             reads = [p for p in one.params if p.root is s]
-            if root in self.target_of or later_readers or root.type.nbytes != s.type.nbytes or not all(in_place(one, p.buffer, root) for p in reads):
+            read_later = last_reader.get(s, -1) > writer
+            if root in self.target_of or read_later or root.type.nbytes != s.type.nbytes or not all(in_place(one, p.buffer, root) for p in reads):
                 copies.append((s, v))
                 continue
             self.target_of[root] = Place("state", self.state.index(s))
@@ -160,11 +160,11 @@ class Assembler:
                 lowered[writer] = merge(lowered[writer], p.buffer, root)
         return copies
 
-    def plan_memory(self, order: list[Group], lowered: list[Lowered], copies: list[tuple[Shared, Variable]]) -> memory.Plan:
+    def plan_memory(self, lowered: list[Lowered], copies: list[tuple[Shared, Variable]]) -> memory.Plan:
         first: dict[Variable, int] = {}
         last: dict[Variable, int] = {}
-        for i, (g, one) in enumerate(zip(order, lowered, strict=True)):
-            for v in g.stores:
+        for i, one in enumerate(lowered):
+            for v in (*one.stores, *one.work):
                 first[v] = last[v] = i
             for p in one.params:
                 if p.root in first:
@@ -172,21 +172,21 @@ class Assembler:
                 elif p.root.owner is not None:
                     raise CompileError(f"kernel {i} reads {p.root.label} before a kernel computed it", location=p.root.source)
         for _, v in copies:
-            last[self.fusion.root(v)] = len(order)
-        homes = self.work_in_place(order, lowered, first, last) if self.reuse else {}
-        spans = [(v, first[v], last[v]) for v in first if v not in self.target_of and v not in homes]
+            last[self.fusion.root(v)] = len(lowered)
+        homes = self.work_in_place(lowered, first, last) if self.reuse else {}
+        spans = [memory.Span(v, first[v], last[v]) for v in first if v not in self.target_of and v not in homes]
         slots = max((len(one.params) + len(one.proc.dims) + 1 for one in lowered), default=0)
         plan = memory.plan(spans, memory.HEADER + 8 * ((slots + 7) // 8 * 8), self.reuse)
         plan.offset.update({v: plan.offset[home] for v, home in homes.items()})
         return plan
 
-    def work_in_place(self, order: list[Group], lowered: list[Lowered], first: dict[Variable, int], last: dict[Variable, int]) -> dict[Variable, Variable]:
+    def work_in_place(self, lowered: list[Lowered], first: dict[Variable, int], last: dict[Variable, int]) -> dict[Variable, Variable]:
         """Results that take over the memory of an operand that ends there: result -> the value whose memory it is."""
         homes: dict[Variable, Variable] = {}
-        for i, g in enumerate(order):
-            views = Counter(p.root for p in lowered[i].params)
-            ending = [p for p in lowered[i].params if views[p.root] == 1 and last.get(p.root) == i and first[p.root] < i and p.root not in self.target_of]
-            for v in g.stores if len(ending) <= MANY else ():
+        for i, one in enumerate(lowered):
+            views = Counter(p.root for p in one.params)
+            ending = [p for p in one.params if views[p.root] == 1 and last.get(p.root) == i and first[p.root] < i and p.root not in self.target_of]
+            for v in one.stores if len(ending) <= MANY else ():
                 p = next((p for p in ending if p.root.dtype == v.dtype and in_place(lowered[i], p.buffer, v)), None)
                 if v in self.target_of or p is None:
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,23 +13,26 @@ from graphflow.graph.errors import GraphflowError
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting's default, type and meaning."""
+    """A setting's default, type and meaning; of text, the values it may have, if not all."""
 
     default: Any
     kind: type
     doc: str
+    choices: tuple[str, ...] = ()
 
 
 SETTINGS = {
     "threads": Setting(0, int, "threads a call may use; 0: as many as the affinity mask and the cgroup quota give"),
     "cache_dir": Setting("", str, "folder of compiled code; empty: graphflow under the user's cache folder"),
     "cache": Setting(True, bool, "keep compiled code on disk"),
+    "fastcall": Setting(True, bool, "let calls of compiled functions go from array to array natively where the interpreter is known; off: through ctypes"),
     "check_nan": Setting(False, bool, "after each call, raise if a fetched value or new state holds NaN or infinity"),
     "dump": Setting("", str, "folder to write graphs, kernels and LLVM text of each compilation to"),
     "fastmath": Setting(False, bool, "allow rewrites that assume finite values (x * 0 -> 0, x / x -> 1)"),
     "optimize": Setting(True, bool, "rewrite and schedule; off: each op as it was written, plain loops"),
     "verify": Setting(False, bool, "run the verifiers between compiler passes"),
-    "debug_memory": Setting("", str, "'poison' fills the workspace with NaN patterns before each call; 'no-reuse' gives every value its own memory"),
+    "rematerialise": Setting("", str, "'min-cut' computes cheap values again in the backward pass where that lowers the peak of memory, to the same bits", ("", "min-cut")),
+    "debug_memory": Setting("", str, "'poison' fills the workspace with NaN patterns before each call; 'no-reuse' gives every value its own memory", ("", "poison", "no-reuse")),
     "seed": Setting(None, int, "seed of gf.random when gf.random.seed was not called; default: 0"),
     "floatX": Setting("float32", str, "default float dtype of front ends that have one"),
 }  # fmt: skip
@@ -40,6 +43,11 @@ class Config:
 
     def __init__(self) -> None:
         self.__dict__["_values"] = {}
+        self.__dict__["_watchers"] = []
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called whenever a setting was assigned."""
+        self._watchers.append(changed)
 
     def __getattr__(self, name: str) -> Any:
         values = self.__dict__["_values"]
@@ -53,6 +61,8 @@ class Config:
     def __setattr__(self, name: str, value: Any) -> None:
         setting = _known(name)
         self._values[name] = _parse(name, setting, value) if isinstance(value, str) else _typed(name, setting, value)
+        for changed in self._watchers:
+            changed()
 
     def __dir__(self) -> list[str]:
         return list(SETTINGS)
@@ -67,6 +77,8 @@ class Config:
             yield
         finally:
             self.__dict__["_values"] = before
+            for changed in self._watchers:
+                changed()
 
 
 def _known(name: str) -> Setting:
@@ -96,9 +108,10 @@ def _parse(name: str, setting: Setting, text: str) -> Any:
             return int(text)
         except ValueError:
             pass
-    else:
+    elif not setting.choices or text in setting.choices:
         return text
-    raise GraphflowError(f"the setting {name} takes a {setting.kind.__name__}, not {text!r}", hint=setting.doc)
+    what = " or ".join(map(repr, setting.choices)) or f"a {setting.kind.__name__}"
+    raise GraphflowError(f"the setting {name} takes {what}, not {text!r}", hint=setting.doc)
 
 
 config = Config()

@@ -151,7 +151,7 @@ def _builtin_ops() -> frozenset[type[Op]]:
 def canonical_key(inputs: Sequence[Placeholder], outputs: Sequence[Variable], updates: Sequence[tuple[Shared, Variable]]) -> tuple[str, list[Shared]]:
     """(key, shared variables in order of first use); the key is empty if the graph must not be cached."""
     c = Canonical()
-    c.add(_build(), host(), config.optimize, config.fastmath, config.debug_memory)
+    c.add(_build(), host(), config.optimize, config.fastmath, config.debug_memory, config.rematerialise)
     for p in inputs:
         c.leaf(p)
     results = [*outputs, *(v for _, v in updates)]

@@ -93,7 +93,7 @@ def build(request: Request, spec: Specialisation, name: str) -> Executable:
         made = Executable(entry.manifest, entry.objects, entry.constants, [found_state[i] for i in entry.state], typed.reasons, entry.code)
         cache.remember(key, replace(entry, code=made.code))
         return made
-    c = Compilation(inputs, outputs, updates, host(), config.optimize, config.fastmath, config.debug_memory != "no-reuse", config.verify)
+    c = configured(inputs, outputs, updates)
     if config.dump:
         cache.dump(*module_of(replace(c, interner=Interner()), "gf_main"), name)
     equalities = size_equalities(toposort(c.results))
@@ -106,6 +106,11 @@ def build(request: Request, spec: Specialisation, name: str) -> Executable:
         cache.save(key, entry)
         cache.remember(key, entry)
     return made
+
+
+def configured(inputs: list[Placeholder], outputs: list[Variable], updates: list[tuple[Shared, Variable]]) -> Compilation:
+    """A compilation for this machine, by the present settings."""
+    return Compilation(inputs, outputs, updates, host(), config.optimize, config.fastmath, config.debug_memory != "no-reuse", config.verify, config.rematerialise)
 
 
 def check_leaves(inputs: Sequence[Placeholder], results: Sequence[Variable]) -> None:
@@ -197,6 +202,7 @@ def describe(program: Program, fetched: int, replaced: Sequence[Shared], equalit
         encode_size(program.workspace, number),
         tuple(program.sites),
         kernels,
+        encode_size(sum((launch.work for launch in program.launches), start=0), number),
     )
 
 

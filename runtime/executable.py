@@ -8,7 +8,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from graphflow.graph.errors import CheckError, ShapeError
 from graphflow.graph.op import Array
 from graphflow.graph.variable import Shared
 from graphflow.runtime.buffer import aligned_copy, aligned_empty
+from graphflow.runtime.loop import Loop
 from graphflow.runtime.pool import current_pool
 from graphflow.runtime.store import Cell, Store
 
@@ -39,7 +40,7 @@ class Executable:
         self.constants = [np.ascontiguousarray(c) for c in constants]
         self.code = code or Loaded(objects, [manifest.name], {}, f"{manifest.name}-{next(_tags)}")
         self._entry = _ENTRY(self.code.address(manifest.name))
-        self._const_table = _pointers(self.constants)
+        self.constant_table = _pointers(self.constants)
         self._input_shapes = [_shape_functions(t) for t in manifest.inputs]
         self._state_shapes = [_shape_functions(t) for t in manifest.state]
         self._outputs = [(np.dtype(t.dtype), _shape_functions(t)) for t in manifest.outputs]
@@ -48,7 +49,8 @@ class Executable:
         self._free: list[Array] = []
         self._lock = threading.Lock()
         self.writes = bool(manifest.updates)
-        self.calls = 0
+        self._written = {number for number, how in manifest.updates if how == "inplace"}
+        self.counter = np.zeros(1, np.int64)  # of calls; native calls count here too
         self._last_cells: tuple[weakref.ref[Store], list[Cell]] | None = None
 
     def __call__(self, arrays: Sequence[Array], store: Store) -> list[Array]:
@@ -67,11 +69,23 @@ class Executable:
                     cells[number].array = aligned_copy(outputs[how])
         return outputs[: self.manifest.fetched]
 
+    def loop(self, tables: Sequence[Array], batch_size: int, store: Store) -> Loop:
+        """Batches of the rows of `tables` (arrays as in a call, or rows that `loop_code.converts`), run by one native loop.
+
+        Raises ShapeError for tables that do not fit, StateError where a batch changes the sizes of the next one.
+        """
+        return Loop(self, tables, batch_size, store)
+
+    @property
+    def calls(self) -> int:
+        """How often the code has run."""
+        return int(self.counter[0])
+
     def cells_in(self, store: Store) -> list[Cell]:
         """The Cells of the state; a Store never exchanges them, so those of the last Store are kept."""
         last = self._last_cells
         if last is None or last[0]() is not store:
-            last = self._last_cells = (weakref.ref(store), [store.cell(s) for s in self.state])
+            last = self._last_cells = (weakref.ref(store), [store.cell(s).own() if i in self._written else store.cell(s) for i, s in enumerate(self.state)])
         return last[1]
 
     def bind(self, arrays: Sequence[Array], cells: Sequence[Cell]) -> list[int]:
@@ -126,24 +140,28 @@ class Executable:
         size = self._workspace_size(dims)
         if size > _INT64_MAX:
             raise ShapeError(f"the workspace would take {size} bytes")
-        workspace = self._lease(size)
+        workspace = self.lease(size)
         pool = current_pool()
         try:
             table = np.array(dims, np.int64) if dims else np.zeros(1, np.int64)
             code = self._entry(
                 _pointers(arrays), _pointers(outputs), table.ctypes.data, _pointers([c.array for c in cells]),
-                self._const_table, workspace.ctypes.data, pool.par if pool is not None else None,
+                self.constant_table, workspace.ctypes.data, pool.par if pool is not None else None,
             )  # fmt: skip
-            self.calls += 1
-            if code == 6:
-                site, operand = workspace[:16].view(np.int64)
-                raise CheckError(self.manifest.sites[int(site) - 1].replace("{}", str(int(operand))), hint=f"the value was {int(operand)}")
-            assert code == 0, code
+            self.counter[0] += 1
+            if code != 0:
+                self.fail(workspace)
         finally:
             with self._lock:
                 self._free.append(workspace)
 
-    def _lease(self, size: int) -> Array:
+    def fail(self, workspace: Array) -> NoReturn:
+        """Raise the CheckError that a run has left in its workspace."""
+        site, operand = map(int, workspace[:16].view(np.int64))
+        raise CheckError(self.manifest.sites[site - 1].replace("{}", str(operand)), hint=f"the value was {operand}")
+
+    def lease(self, size: int) -> Array:
+        """A workspace of at least `size` bytes, the one used last if it is free."""
         with self._lock:
             workspace = self._free.pop() if self._free else None
         if workspace is None or workspace.nbytes < size:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 
 import numpy as np
 
@@ -12,15 +13,18 @@ from graphflow.compiler.clone import Cloner
 from graphflow.configuration import config
 from graphflow.graph import source
 from graphflow.graph.dim import Dim
-from graphflow.graph.errors import CheckError, FeedError, GraphError, ShapeError
+from graphflow.graph.errors import CheckError, FeedError, GraphError, ShapeError, StateError
 from graphflow.graph.op import Array
 from graphflow.graph.traversal import toposort
 from graphflow.graph.types import Shape
 from graphflow.graph.variable import Placeholder, Shared, Variable, as_variable, is_tensor_like, origin_of
 from graphflow.ops.state import Assign
+from graphflow.runtime.batches import Batches, Stepwise
 from graphflow.runtime.buffer import as_fed_array
 from graphflow.runtime.compile import Request, Specialisation, build
 from graphflow.runtime.executable import Executable
+from graphflow.runtime.fastcall import NativeCall, native_call, native_type
+from graphflow.runtime.loop import as_table
 from graphflow.runtime.store import Store, default_store
 
 MAX_SPECIALISATIONS = 4  # of axes that turned out to be 1
@@ -41,6 +45,15 @@ def flatten(structure: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     return [structure], lambda values: values[0]
 
 
+def structure_of(outputs: Any) -> str:
+    """Which of `callcode.STRUCTURES` results have."""
+    if outputs is None:
+        return "none"
+    if type(outputs) in (list, tuple) and not any(isinstance(v, list | tuple | dict) for v in outputs):
+        return type(outputs).__name__
+    return "rebuilt" if isinstance(outputs, list | tuple | dict) else "one"
+
+
 def _rebuild(parts: Sequence[tuple[list[Any], Callable[[Sequence[Any]], Any]]], values: Sequence[Any]) -> Iterator[Any]:
     at = 0
     for leaves, build_part in parts:
@@ -59,6 +72,7 @@ class Compiled:
         self._lock = threading.Lock()
         self._ranks_known = all(v.type.shape is not None for v in self.request.inputs)
         self._last: Specialisation | None = None  # what the last call was made with: most calls are like it
+        self.last: Executable | None = None  # what the last call that went through Python ran
 
     @property
     def executables(self) -> list[Executable]:
@@ -68,8 +82,9 @@ class Compiled:
         spec = self._last if self._last is not None else self.specialisation(arrays, store)
         for _ in range(8):
             try:
-                results = self.executable(spec)(arrays, store)
-                self._last = spec if self._ranks_known else None
+                executable = self.executable(spec)
+                results = executable(arrays, store)
+                self._last, self.last = spec if self._ranks_known else None, executable
                 break
             except ShapeError:
                 better = self.specialisation(arrays, store)
@@ -172,17 +187,33 @@ def _nothing(values: Sequence[Any]) -> None:
     return None
 
 
-class Function:
-    """What `gf.function` returns; call it with one value for each input."""
+FEW = 3  # calls through Python that are alike, after which they are made native ...
+MANY = 1000  # ... and at most, where it has been done before and did not help
 
-    def __init__(self, inputs: Sequence[Variable], outputs: Any, updates: Sequence[tuple[Shared, Variable]], name: str, store: Store) -> None:
+
+class Function:
+    """What `gf.function` returns; call it with one value for each input.
+
+    Calls go through Python at first.  Once they repeat, `runtime/fastcall.py` takes over: from plain arrays
+    to plain arrays natively, and everything else by way of `__call__`.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        return object.__new__(native_type(cls) if cls is Function else cls)
+
+    def __init__(self, inputs: Sequence[Variable], outputs: Any, updates: Sequence[tuple[Shared, Variable]], name: str, store: Store, compiled: Compiled | None = None) -> None:
         leaves, rebuild = flatten(outputs) if outputs is not None else ([], _nothing)
         self._rebuild: Callable[[Sequence[Any]], Any] = rebuild
+        self._structure = structure_of(outputs)
         self.inputs = tuple(inputs)
         self.name = name
         self.store = store
-        self.compiled = Compiled(Request(self.inputs, tuple(as_variable(v) for v in leaves), tuple(updates)), name)
+        self.compiled = compiled or Compiled(Request(self.inputs, tuple(as_variable(v) for v in leaves), tuple(updates)), name)
         self.made_at = source.here()
+        self._native: NativeCall | None = None
+        self._given: Any = None
+        self._repeated, self._patience = 0, FEW
+        self._making = threading.Lock()
 
     @property
     def graph_inputs(self) -> list[Variable]:
@@ -197,7 +228,60 @@ class Function:
         if named or len(values) != len(self.inputs):
             values = self._arrange(values, named)
         arrays = [as_fed_array(value, v.dtype, v) for v, value in zip(self.inputs, values, strict=True)]
-        return self._rebuild(self.compiled(check_ranks(self.inputs, arrays), self.store))
+        if self._native is not None:
+            result = self._native(*arrays)
+            if result is not NotImplemented:
+                return result
+        results = self.compiled(check_ranks(self.inputs, arrays), self.store)
+        self._repeated += 1
+        if self._repeated >= self._patience:
+            self._make_native()
+        return self._rebuild(results)
+
+    def _make_native(self) -> None:
+        with self._making:
+            executable, native = self.compiled.last, self._native
+            if executable is None or (native is not None and not native.idle):
+                return
+            settled = native is not None and native.current
+            self._repeated, self._patience = 0, min(2 * self._patience, MANY) if settled else FEW
+            made = native_call(executable, self.store, self._structure, self._rebuild)
+            if made is not None:
+                self._given = (self._given, made)  # what was given must not be freed, even if the next line is interrupted
+                made.give_to(self)
+                self._native = self._given = made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: not the native calls, which are one object's."""
+        return {**self.__dict__, "_native": None, "_given": None}
+
+    def loop(self, tables: Sequence[Any], batch_size: int = 32, epochs: int = 1, shuffle: Any = None) -> Any:
+        """Run on batches of the rows of `tables`, epoch after epoch, in one native call for many batches.
+
+        `tables`: for each input an array with a row for each sample, or a scalar that goes to every batch; the last batch
+        may be smaller.  `shuffle`: what has a method `shuffle(array)`, such as a NumPy generator or the module `numpy.random`; it is
+        called once an epoch, on the same array of row numbers.  Returns, in the structure of `outputs`, for a scalar its
+        mean over the rows of each epoch, float64 [epochs]; other results are joined along their first axis, which is for one epoch.
+        State is updated as by calls, batch by batch, to the same bits; Ctrl-C takes effect between two batches.
+        Raises FeedError, DTypeError and ShapeError for tables that do not fit, CheckError.
+        """
+        return self._rebuild(self.batches(tables, batch_size).loop(epochs, shuffle))
+
+    def batches(self, tables: Sequence[Any], batch_size: int) -> Batches:
+        """Batches of the rows of `tables`, ready to run; native unless sizes or `check_nan` ask for a call of each."""
+        if len(tables) != len(self.inputs):
+            raise FeedError(f"{self.name}: {len(tables)} tables for {len(self.inputs)} inputs", hint=f"one for each of {', '.join(v.label for v in self.inputs)}")
+        arrays = [as_table(table, v) for v, table in zip(self.inputs, tables, strict=True)]
+        executable = self.compiled.executable(self.compiled.specialisation(arrays, self.store))
+        if not config.check_nan:
+            with suppress(ShapeError, StateError):  # where the tables are at fault, the first call says so
+                return executable.loop(arrays, batch_size, self.store)
+        outputs = executable.manifest.outputs[: executable.manifest.fetched]
+        return Stepwise(self._call_one, arrays, batch_size, [not t.shape for t in outputs])
+
+    def _call_one(self, arrays: Sequence[Array]) -> list[Array]:
+        fed = [as_fed_array(array, v.dtype, v) for v, array in zip(self.inputs, arrays, strict=True)]
+        return self.compiled(check_ranks(self.inputs, fed), self.store)
 
     def _arrange(self, values: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         names = [v.name for v in self.inputs]

@@ -11,9 +11,7 @@ from typing import Any
 from graphflow.compiler.clone import Cloner
 from graphflow.graph.errors import FeedError, GraphError, GraphflowError
 from graphflow.graph.variable import Placeholder, Variable
-from graphflow.runtime.buffer import as_fed_array
-from graphflow.runtime.compile import Request
-from graphflow.runtime.function import Compiled, check_ranks, flatten
+from graphflow.runtime.function import Function, flatten
 from graphflow.runtime.store import Store, default_store
 
 __all__ = ["Session", "current_store", "default_store"]
@@ -40,7 +38,7 @@ class Session:
             raise GraphflowError(f"no device {device!r} here", hint=f"devices: {', '.join(DEVICES)}")
         self.device = device
         self.store = store if store is not None else Store()
-        self._compiled: OrderedDict[tuple[Any, ...], tuple[Compiled, tuple[Variable, ...]]] = OrderedDict()
+        self._compiled: OrderedDict[tuple[Any, ...], Function] = OrderedDict()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -56,22 +54,14 @@ class Session:
             if not isinstance(v, Variable):
                 raise GraphError(f"cannot fetch {v!r:.60}: it is not a Variable")
         targets = self._check_feeds(feeds)
-        compiled, inputs = self._prepare(tuple(leaves), targets)
-        arrays = [as_fed_array(feeds[v], v.dtype, v) for v in targets]
-        return rebuild(compiled(check_ranks(inputs, arrays), self.store))
+        run = self._prepare(tuple(leaves), targets)
+        return rebuild(run(*[feeds[v] for v in targets]))
 
-    def make_callable(self, fetches: Any, feed_list: Sequence[Variable] = ()) -> Any:
+    def make_callable(self, fetches: Any, feed_list: Sequence[Variable] = ()) -> Function:
         """A function of the values of `feed_list` that runs `fetches`: no look-ups at each call."""
-        leaves, rebuild = flatten(fetches)
-        compiled, inputs = self._prepare(tuple(leaves), tuple(feed_list))
-
-        def call(*values: Any) -> Any:
-            if len(values) != len(inputs):
-                raise FeedError(f"{len(values)} values for {len(inputs)} feeds")
-            arrays = [as_fed_array(value, v.dtype, v) for v, value in zip(inputs, values, strict=True)]
-            return rebuild(compiled(check_ranks(inputs, arrays), self.store))
-
-        return call
+        leaves, _ = flatten(fetches)
+        run = self._prepare(tuple(leaves), tuple(feed_list))
+        return Function(run.inputs, fetches, (), run.name, self.store, run.compiled)
 
     def _check_feeds(self, feeds: Mapping[Variable, Any]) -> tuple[Variable, ...]:
         if self._closed:
@@ -81,7 +71,8 @@ class Session:
                 raise FeedError(f"cannot feed {v!r:.60}: it is not a Variable", hint="feeds map placeholders to values")
         return tuple(sorted(feeds, key=lambda v: v.serial))
 
-    def _prepare(self, fetches: tuple[Variable, ...], targets: tuple[Variable, ...]) -> tuple[Compiled, tuple[Variable, ...]]:
+    def _prepare(self, fetches: tuple[Variable, ...], targets: tuple[Variable, ...]) -> Function:
+        """The function of `targets` that returns a list of `fetches`; made once."""
         key = (fetches, targets)
         found = self._compiled.get(key)
         if found is None:
@@ -91,7 +82,7 @@ class Session:
                     stand_ins = {v: Placeholder(v.type, v.name) for v in targets if not isinstance(v, Placeholder)}
                     outputs = tuple(Cloner(stand_ins).clone(fetches)) if stand_ins else fetches
                     inputs = tuple(stand_ins.get(v, v) for v in targets)
-                    found = self._compiled[key] = (Compiled(Request(inputs, outputs, ()), "session"), inputs)
+                    found = self._compiled[key] = Function(inputs, list(outputs), (), "session", self.store)
                     while len(self._compiled) > KEPT:  # a loop that fetches new graphs must not fill the memory
                         self._compiled.popitem(last=False)
         return found

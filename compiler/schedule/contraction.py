@@ -8,6 +8,7 @@ image rows, pixels), of which the last ones make up a tile.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -330,16 +331,15 @@ def _in_blocks(proc: Proc, rows: list[Symbol], panel: Symbol, shape: Tile) -> Pr
     sums = [x for x in loops(nest.body) if x.kind is Kind.SEQ]
     fold = next(s for s in K.statements(nest.body) if isinstance(s, Fold))
     kept = [s for s in K.statements(nest.body) if isinstance(s, Store) and s.buffer.mode is K.Mode.OUT and s.buffer.dtype == fold.buffer.dtype]
-    terms, height = product([x.extent for x in sums]), product([find_loop(proc, v).extent for v in rows])
-    width = min(shape.panel, extent) if isinstance(extent := find_loop(proc, panel).extent, int) else shape.panel
-    known = isinstance(terms, int) and (not isinstance(height, int) or height > 2 * product(list(shape.rows)))  # type: ignore[operator]
-    if not kept or not known or terms * width * fold.buffer.dtype.itemsize <= PANEL:  # type: ignore[operator]
+    first, inner = sums[0].extent, product([x.extent for x in sums[1:]])
+    height = product([find_loop(proc, v).extent for v in rows])
+    across = find_loop(proc, panel).extent
+    width = min(shape.panel, across) if isinstance(across, int) else shape.panel
+    few = isinstance(height, int) and height <= 2 * math.prod(shape.rows)
+    if not kept or few or not isinstance(first, int) or not isinstance(inner, int):
         return proc
-    inner = product([x.extent for x in sums[1:]])
-    size = max(1, PANEL // (width * fold.buffer.dtype.itemsize * inner))  # type: ignore[operator]
-    if size >= sums[0].extent:  # type: ignore[operator]
-        return proc
-    return block_sum(proc, rows[0], sums[0].var, size, (kept[0].buffer, kept[0].at))[0]
+    size = max(1, PANEL // (width * fold.buffer.dtype.itemsize * max(inner, 1)))
+    return block_sum(proc, rows[0], sums[0].var, size, (kept[0].buffer, kept[0].at))[0] if size < first else proc
 
 
 def nest_at(proc: Proc, var: Symbol) -> list[Symbol]:

@@ -54,9 +54,9 @@ def vector_width(body: K.Block, machine: Machine) -> int:
 
 
 def innermost(proc: Proc) -> Iterator[For]:
-    """Independent loops of straight-line code."""
+    """Independent loops of straight-line code that is not in lanes yet."""
     for loop in loops(proc.body):
-        if loop.kind is Kind.ANY and all(is_straight(s) or isinstance(s, K.Alloc) for s in loop.body):
+        if loop.kind is Kind.ANY and not any(x.kind is Kind.LANES for x in loops(loop.body)) and all(is_straight(s) or isinstance(s, K.Alloc) for s in loop.body):
             yield loop
 
 

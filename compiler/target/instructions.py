@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,9 @@ FLAT = np.dtype("uint64")  # the dtype slot of pointers, which have none
 _FLOATS = {2: "half", 4: "float", 8: "double"}
 _FLOAT_OPS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INT_OPS = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
+_FOLDED: dict[str, Callable[[int, int], int]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le,
+}  # fmt: skip
 _ROUNDING = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "rint": "rint", "trunc": "trunc", "abs": "fabs"}
 _FLOAT_COMPARE = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole"}
 
@@ -135,13 +140,10 @@ class Instructions:
 
     def integer_op(self, prim: str, xs: list[Value]) -> Value:
         x, y = xs
-        if x.lanes == 1 and _is_int(x.text) and _is_int(y.text):
-            a, b = int(x.text), int(y.text)
-            folded = {"add": a + b, "sub": a - b, "mul": a * b}.get(prim)
-            if folded is not None and abs(folded) < 2**62 and x.dtype == K.I64:
-                from graphflow.compiler.emit import Value
-
-                return Value(str(folded), x.dtype)
+        if prim in _FOLDED and (known := _known_lanes(x, y)) is not None:
+            made = [_FOLDED[prim](a, b) for a, b in known]
+            if all(abs(v) < 2**62 for v in made):
+                return self.constant_lanes([str(v) for v in made], x.dtype)
         if prim == "mul" and "1" in (x.text, y.text):
             return y if x.text == "1" else x
         if prim == "add" and "0" in (x.text, y.text):
@@ -152,8 +154,18 @@ class Instructions:
         x, y = xs
         if x.dtype.kind == "f":
             return self.instruction(f"fcmp {_FLOAT_COMPARE[prim]} {self.type_of(x)} {x.text}, {y.text}", xs, K.BOOL)
+        if (known := _known_lanes(x, y)) is not None:
+            return self.constant_lanes(["true" if _FOLDED[prim](a, b) else "false" for a, b in known], K.BOOL)
         word = prim if prim in ("eq", "ne") else ("s" if x.dtype.kind == "i" else "u") + prim
         return self.instruction(f"icmp {word} {self.type_of(x)} {x.text}, {y.text}", xs, K.BOOL)
+
+    def constant_lanes(self, texts: list[str], dtype: DType) -> Value:
+        """A constant: no pass of LLVM's folds what a mask of a tail is computed from."""
+        from graphflow.compiler.emit import Value
+
+        if len(texts) == 1:
+            return Value(texts[0], dtype)
+        return Value("<" + ", ".join(f"{llvm_type(dtype)} {t}" for t in texts) + ">", dtype, len(texts))
 
     def extreme(self, prim: str, xs: list[Value]) -> Value:
         """max(a, b) = a where a > b or a is NaN, else b."""
@@ -230,6 +242,8 @@ class Instructions:
     def select(self, cond: Value, a: Value, b: Value) -> Value:
         if a.text == b.text:
             return a
+        if is_all_true(cond):
+            return self.splat(a)
         if cond.lanes == 1 and cond.text in ("true", "false"):
             return a if cond.text == "true" else b
         if cond.lanes == 1 and max(a.lanes, b.lanes) == 1:
@@ -284,6 +298,7 @@ class Instructions:
     # --- vectors ------------------------------------------------------------------------------
     def vector_load(self, dtype: DType, p: str, stride: int | None, indices: Value | None, mask: Value | None, kind: str, depth: int) -> Value:
         e, w = self.e, self.e.width
+        mask = None if mask is not None and is_all_true(mask) else mask
         t = memory_type(dtype)
         vt = f"<{w} x {t}>"
         m = mask.text if mask is not None else "<" + ", ".join(["i1 true"] * w) + ">"
@@ -314,6 +329,7 @@ class Instructions:
 
     def vector_store(self, v: Value, p: str, stride: int | None, indices: Value | None, mask: Value | None, b: K.Buffer) -> None:
         w = self.e.width
+        mask = None if mask is not None and is_all_true(mask) else mask
         dtype, t = b.dtype, memory_type(b.dtype)
         vt = f"<{w} x {t}>"
         if b.space is K.Space.REG and mask is not None:
@@ -340,8 +356,23 @@ class Instructions:
 
 
 
-def _is_int(text: str) -> bool:
-    return text.lstrip("-").isdigit()
+def is_all_true(mask: Value) -> bool:
+    """Is a vector mask a constant that lets all lanes through?"""
+    return mask.lanes > 1 and set(_lane_texts(mask)) == {"true"}
+
+
+def _known_lanes(x: Value, y: Value) -> list[tuple[int, int]] | None:
+    """The lanes of two int64 constants."""
+    if x.dtype != K.I64 or x.lanes != y.lanes or "%" in x.text or "%" in y.text:
+        return None
+    a, b = _lane_texts(x), _lane_texts(y)
+    if len(a) != len(b) or not all(t.lstrip("-").isdigit() for t in (*a, *b)):
+        return None
+    return [(int(p), int(q)) for p, q in zip(a, b, strict=True)]
+
+
+def _lane_texts(v: Value) -> list[str]:
+    return [t.split()[-1] for t in v.text.strip("<>").split(",")]
 
 
 _CALL = re.compile(r"call (void|<[^>]*>|[a-z0-9]+) @(llvm\.[\w.]+)\((.*)\)")

@@ -20,7 +20,7 @@ from graphflow.bundle.plan import ALIGNMENT, Plan, Routine
 from graphflow.bundle.sizes import DECLARATIONS, DIVIDE, SizeCode
 from graphflow.bundle.target import FeatureCheck
 from graphflow.compiler.emit import Emitter, finish_module
-from graphflow.compiler.entry import COPY, Entry
+from graphflow.compiler.entry import COPY, FOREIGN_PARALLEL_WORK, Entry
 from graphflow.compiler.program import Place
 from graphflow.compiler.target.machine import Machine, compile_module
 from graphflow.graph.dim import MAX_EXTENT, proves_nonnegative
@@ -84,6 +84,8 @@ def refuse_undefined(code: bytes, plan: Plan) -> None:
 # --- the module -----------------------------------------------------------------------------------
 class BundleEntry(Entry):
     """A Program's entry with state at offsets from the block `%state`, and constants in the image."""
+
+    parallel_work = FOREIGN_PARALLEL_WORK
 
     def __init__(self, plan: Plan, routine: Routine, machine: Machine) -> None:
         super().__init__(routine.program, machine, f"{plan.name}.{routine.suffix}")

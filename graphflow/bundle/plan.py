@@ -163,7 +163,7 @@ def routine(suffix: str, request: Request, target: Target) -> Routine:
     _, kept, replaced = split_updates(outputs, updates)
     if replaced:
         raise ExportError(f"the update of {origin_of(replaced[0])} changes its size", hint="a bundle's state has a fixed layout")
-    c = Compilation(inputs, outputs, kept, target.machine, config.optimize, config.fastmath)
+    c = Compilation(inputs, outputs, kept, target.machine, config.optimize, config.fastmath, rematerialise=config.rematerialise)
     equalities = size_equalities(toposort(c.results))
     run_passes(c)
     program = Assembler(c.inputs, c.outputs, c.updates, c.machine).run()

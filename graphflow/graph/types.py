@@ -32,7 +32,7 @@ def as_dtype(dtype: Any) -> DType:
     if native not in SUPPORTED:
         names = ", ".join(d.name for d in SUPPORTED)
         raise DTypeError(f"dtype {found} is not supported", hint=f"use one of {names}")
-    return native
+    return SUPPORTED[SUPPORTED.index(native)]  # the one object NumPy's own arrays have; `native` may be a copy
 
 
 def is_float(dtype: DType) -> bool:

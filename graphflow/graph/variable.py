@@ -301,16 +301,16 @@ class Constant(Variable):
 class Shared(Variable):
     """A leaf whose value is state: a Cell in a Store.
 
-    `initial` is copied into a Store on first touch.  The type fixes rank and dtype; sizes are
-    part of the type only if `shape` was declared, so `set_value` may change the others.
+    `initial` is read-only: a Store's value is that memory until it is written.  The type fixes rank and
+    dtype; sizes are part of the type only if `shape` was declared, so `set_value` may change the others.
     """
 
-    __slots__ = ("_initial", "declared", "made_at", "state", "trainable")
+    __slots__ = ("declared", "initial", "made_at", "state", "trainable")
 
     def __init__(self, initial: Array, name: str | None, shape: Shape | None, trainable: bool = True) -> None:
         type = TensorType.make(initial.dtype, shape if shape is not None else initial.shape, name or "", self)
         super().__init__(type, name=name)
-        self._initial: Array = initial
+        self.initial: Array = initial
         self.declared = shape is not None
         self.trainable = trainable
         self.made_at = source.here()
@@ -318,17 +318,13 @@ class Shared(Variable):
 
     def seen_as(self, type: TensorType) -> Shared:
         """A leaf for the same Cell whose type has other sizes."""
-        other = Shared(self._initial, self.name, None, self.trainable)
+        other = Shared(self.initial, self.name, None, self.trainable)
         other.type, other.state, other.made_at = type, self.state, self.made_at
         return other
 
     @property
     def source(self) -> source.Location:
         return self.made_at
-
-    @property
-    def initial(self) -> Array:
-        return self._initial
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Array:
         """A copy of the value in the current Store."""
@@ -379,11 +375,17 @@ def shared(value: Any, name: str | None = None, shape: Sequence[Size | None] | N
     """
     if isinstance(value, Variable):
         raise GraphError(f"the initial value {value!r} is a graph", hint="use value.eval() for a number")
-    array = np.array(constant(value, dtype).value)
-    array.flags.writeable = False
+    array = _compact(constant(value, dtype).value)
     if shape is not None and len(tuple(shape)) != array.ndim:
         raise ShapeError(f"declared shape {tuple(shape)} has another rank than the value's {array.shape}")
     return Shared(array, name, tuple(shape) if shape is not None else None, trainable)  # type: ignore[arg-type]
+
+
+def _compact(array: Array) -> Array:
+    """The same values, read-only; one element in memory where all have the same bits, as moments and biases do at first."""
+    bits = array.reshape(-1).view(f"u{array.itemsize}")
+    same = bits.size > 1 and bits[0] == bits[-1] and bool((bits == bits[0]).all())
+    return np.broadcast_to(array.reshape(-1)[:1].copy().reshape(()), array.shape) if same else array
 
 
 def as_variable(value: Any, dtype: Any = None) -> Variable:

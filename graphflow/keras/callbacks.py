@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from graphflow.keras import generation
@@ -32,10 +34,29 @@ def _other_spelling(key: str) -> str:
     return f"{key}uracy" if key.endswith("acc") else ""
 
 
-class Callback:
-    """A subclass gives some of the hooks.  `model` and `params` are set before training begins."""
+@dataclass(frozen=True)
+class Slice:
+    """What was done of an epoch when a slice of it ended.
 
-    waits_for_slice = False  # whether the batch hooks may be called later, for several batches at once
+    `batch`: the number of the last batch; `seen`: samples so far; `totals`: by name, values of batches times their
+    samples, summed over the epoch so far; `values`: those of the last batch.
+    """
+
+    batch: int
+    seen: int
+    totals: Mapping[str, float]
+    values: Mapping[str, float]
+
+
+class Callback:
+    """A subclass gives some of the hooks.  `model` and `params` are set before training begins.
+
+    Batches run one by one if a callback has hooks for batches.  Else they run in slices, and after each of them
+    `on_slice_end` is called.  A callback that gives both works either way, and so does one that gives
+    `on_epochs_end` together with hooks for epochs: it is called for several epochs at once, with lists of values.
+    """
+
+    stops_on_nan = False  # whether a slice ends after a batch with a loss that is NaN or infinite
 
     def __init__(self) -> None:
         self.validation_data: Any = None
@@ -60,10 +81,16 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         pass
 
+    def on_epochs_end(self, first: int, logs: Mapping[str, list[float]]) -> None:
+        pass
+
     def on_batch_begin(self, batch: int, logs: Any = None) -> None:
         pass
 
     def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        pass
+
+    def on_slice_end(self, done: Slice) -> None:
         pass
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -73,14 +100,33 @@ class Callback:
         self.on_batch_end(batch, logs)
 
 
-_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+# hooks, and the one that is called in their place for many batches or epochs at once
+_FOR_MANY = {
+    "on_slice_end": ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end"),
+    "on_epochs_end": ("on_epoch_begin", "on_epoch_end"),
+}
+
+
+def _listens(callback: Any, for_many: str) -> bool:
+    """Whether a hook was given, on the object or by a class, after the one that is called in its place."""
+    classes = type(callback).__mro__
+    replaced = next((i for i, c in enumerate(classes) if for_many in vars(c)), len(classes))
+    for hook in _FOR_MANY[for_many]:
+        giver = next((i for i, c in enumerate(classes) if hook in vars(c)), None)
+        given = hasattr(callback, hook) if giver is None else giver < replaced
+        if given or hook in getattr(callback, "__dict__", ()):
+            return True
+    return False
 
 
 def listens_to_batches(callback: Any) -> bool:
-    """Whether a batch hook was given, by the class or on the object."""
-    if getattr(callback, "waits_for_slice", False):
-        return False
-    return any(name in vars(callback) or getattr(type(callback), name, None) is not getattr(Callback, name) for name in _BATCH_HOOKS)
+    """Whether it has to be called for each batch."""
+    return _listens(callback, "on_slice_end")
+
+
+def listens_to_epochs(callback: Any) -> bool:
+    """Whether it has to be called at each epoch."""
+    return _listens(callback, "on_epochs_end")
 
 
 class CallbackList:
@@ -105,6 +151,22 @@ class CallbackList:
 
     def listens_to_batches(self) -> bool:
         return any(listens_to_batches(callback) for callback in self.callbacks)
+
+    def listens_to_epochs(self) -> bool:
+        return any(listens_to_epochs(callback) for callback in self.callbacks)
+
+    def stops_on_nan(self) -> bool:
+        return any(getattr(callback, "stops_on_nan", False) for callback in self.callbacks)
+
+    def on_slice_end(self, done: Slice) -> None:
+        for callback in self.callbacks:
+            if hasattr(callback, "on_slice_end"):
+                callback.on_slice_end(done)
+
+    def on_epochs_end(self, first: int, logs: Mapping[str, list[float]]) -> None:
+        for callback in self.callbacks:
+            if hasattr(callback, "on_epochs_end"):
+                callback.on_epochs_end(first, logs)
 
     def on_train_begin(self, logs: Any = None) -> None:
         for callback in self.callbacks:
@@ -140,8 +202,6 @@ class CallbackList:
 class BaseLogger(Callback):
     """Puts the means over the epoch's samples into the epoch's logs."""
 
-    waits_for_slice = True
-
     def __init__(self, stateful_metrics: Iterable[str] | None = None) -> None:
         super().__init__()
         self.stateful_metrics = set(stateful_metrics or ())
@@ -156,10 +216,17 @@ class BaseLogger(Callback):
         for name, value in (logs or {}).items():
             self.totals[name] = value if name in self.stateful_metrics else self.totals.get(name, 0.0) + value * size
 
+    def on_slice_end(self, done: Slice) -> None:
+        self.seen = done.seen
+        self.totals = {name: done.values[name] if name in self.stateful_metrics else total for name, total in done.totals.items()}
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name in self.params["metrics"]:
             if logs is not None and name in self.totals:
                 logs[name] = self.totals[name] if name in self.stateful_metrics else self.totals[name] / max(1, self.seen)
+
+    def on_epochs_end(self, first: int, logs: Mapping[str, list[float]]) -> None:
+        """The logs of several epochs hold the means already."""
 
 
 class History(Callback):
@@ -174,11 +241,14 @@ class History(Callback):
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
+    def on_epochs_end(self, first: int, logs: Mapping[str, list[float]]) -> None:
+        self.epoch += range(first, first + len(next(iter(logs.values()), ())))
+        for name, values in logs.items():
+            self.history.setdefault(name, []).extend(values)
+
 
 class ProgbarLogger(Callback):
     """Prints the epoch's number, and a progress bar of its samples (or steps) with the means of losses and metrics."""
-
-    waits_for_slice = True
 
     def __init__(self, count_mode: str | None = None, stateful_metrics: Iterable[str] | None = None) -> None:
         super().__init__()
@@ -191,28 +261,71 @@ class ProgbarLogger(Callback):
         if self.verbose:
             print(f"Epoch {epoch + 1}/{self.params['epochs']}")
         self.target = self.params[self.counts]
-        self.progbar = Progbar(self.target, verbose=self.verbose, stateful_metrics=self.stateful_metrics)
-        self.seen = 0
-        self.values: list[tuple[str, Any]] = []
-
-    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.values = []
+        self.progbar = Progbar(self.target, verbose=self.verbose, stateful_metrics=self.params["metrics"])
+        self.done = Slice(-1, 0, {}, {})
 
     def on_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.seen += 1 if self.counts == "steps" else (logs or {}).get("size", 0)
-        self.values = self._values(logs)
+        size, values = (logs or {}).get("size", 0), self._chosen(logs)
+        totals = {name: self.done.totals.get(name, 0.0) + value * size for name, value in values.items()}
+        self.on_slice_end(Slice(self.done.batch + 1, self.done.seen + size, totals, values))
+
+    def on_slice_end(self, done: Slice) -> None:
+        self.done = done
         if self.verbose and (self.target is None or self.seen < self.target):  # the last one waits for validation
-            self.progbar.update(self.seen, self.values)
+            self.progbar.update(self.seen, list(self._means().items()))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        shown = {name for name, _ in self.values}
-        self.values += [(name, value) for name, value in self._values(logs) if name not in shown]
         if self.verbose:
-            self.progbar.update(self.seen, self.values)
+            self.progbar.update(self.seen, list({**self._chosen(logs), **self._means()}.items()))
 
-    def _values(self, logs: Any) -> list[tuple[str, Any]]:
-        found: list[tuple[str, Any]] = []
+    @property
+    def seen(self) -> int:
+        return self.done.batch + 1 if self.counts == "steps" else self.done.seen
+
+    def _means(self) -> dict[str, float]:
+        means = {name: total / max(1, self.done.seen) for name, total in self.done.totals.items()}
+        return {**means, **{name: self.done.values[name] for name in self.stateful_metrics if name in self.done.values}}
+
+    def _chosen(self, logs: Any) -> dict[str, Any]:
+        """What the logs say of losses and metrics, in the order of `params`."""
+        found: dict[str, Any] = {}
         for name in self.params["metrics"]:
             with suppress(KeyError):
-                found.append((name, (logs or {})[name]))
+                found[name] = (logs or {})[name]
         return found
+
+
+class TerminateOnNaN(Callback):
+    """Stops training after a batch with a loss that is NaN or infinite."""
+
+    stops_on_nan = True
+
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"Batch {batch}: Invalid loss, terminating training")
+            self.model.stop_training = True
+
+    def on_slice_end(self, done: Slice) -> None:
+        self.on_batch_end(done.batch, done.values)
+
+
+class LambdaCallback(Callback):
+    """A callback of functions: hooks by name, `LambdaCallback(on_epoch_end=f)`; f takes what the hook takes."""
+
+    def __init__(
+        self,
+        on_epoch_begin: Any = None,
+        on_epoch_end: Any = None,
+        on_batch_begin: Any = None,
+        on_batch_end: Any = None,
+        on_train_begin: Any = None,
+        on_train_end: Any = None,
+        **further: Any,
+    ) -> None:
+        super().__init__()
+        given = {
+            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_batch_begin": on_batch_begin,
+            "on_batch_end": on_batch_end, "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+        }  # fmt: skip
+        self.__dict__.update({name: hook for name, hook in {**given, **further}.items() if hook is not None})

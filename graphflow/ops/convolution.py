@@ -83,7 +83,7 @@ def _window_of(w: Shape) -> Ints:
     sizes = w[:-2]
     if not all(isinstance(s, int) and s > 0 for s in sizes):
         raise ShapeError(f"a convolution window of shape {show_shape(sizes)}", hint="the spatial sizes of a kernel are static and positive")
-    return tuple(int(s) for s in sizes)  # type: ignore[arg-type]
+    return tuple(int(s) for s in sizes)
 
 
 @register
@@ -184,7 +184,7 @@ class ConvolutionInput(Correlation):
         for t, count, n in zip(found, counts, y.shape[1:-1], strict=True):
             low = (t.count - 1) * t.dilation - t.shift
             kept, behind = overlap_bounds(n, low, count + (t.count - 1) * t.dilation)
-            keys.append(slice(None) if kept == n else slice(0, kept))  # type: ignore[misc]
+            keys.append(slice(None) if kept == n else slice(0, kept))
             widths.append((low, behind))
         room = pad(slice_axes(y, [slice(None), *keys, slice(None)]), [(0, 0), *widths, (0, 0)])
         turned = slice_axes(w, [*(_backwards(t.start, t.step, t.count) for t in found), slice(None), slice(None)])
@@ -316,7 +316,7 @@ def spatial_padding(padding: Any, sizes: Shape, window: Ints, strides: Ints, dil
     pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in given]
     if len(pairs) != len(spans) or any(len(p) != 2 or not all(isinstance(v, int) and v >= 0 for v in p) for p in pairs):
         raise ShapeError(f"{what}: the padding {padding!r}", hint=f"give (before, after) for each of {len(spans)} axes")
-    return pairs  # type: ignore[return-value]
+    return pairs
 
 
 _FIXED: dict[str, Callable[[int], tuple[int, int]]] = {
@@ -409,7 +409,7 @@ def conv_transpose(
     widths = spatial_padding(padding, sizes, window, steps, dilations, "conv_transpose")
     room = tuple(n + before + after for n, (before, after) in zip(sizes, widths, strict=True))
     whole: Variable = ConvolutionInput(steps, dilations, groups, room)(x, w)
-    inner = [slice(before, before + n) for n, (before, _) in zip(sizes, widths, strict=True)]  # type: ignore[misc]
+    inner = [slice(before, before + n) for n, (before, _) in zip(sizes, widths, strict=True)]
     return channels_as(slice_axes(whole, [slice(None), *inner, slice(None)]), data_format)
 
 

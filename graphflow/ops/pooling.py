@@ -140,11 +140,12 @@ class PlaceApart(Nullary):
         return b.cast("int32", b.dim(place))
 
     def reference(self, *arrays: Any) -> Any:
-        place = 0
+        shape = tuple(int(n) for n in self.shape)
+        place = np.zeros(shape, np.int32)
         for k, w in enumerate(self.window):
-            along = [-1 if a == 1 + k else 1 for a in range(len(self.shape))]
-            place = place * w + (np.arange(self.shape[1 + k]) % w).reshape(along)
-        return np.broadcast_to(place, self.shape).astype(np.int32)  # type: ignore[arg-type]  # ints by now
+            along = [-1 if a == 1 + k else 1 for a in range(len(shape))]
+            place = place * np.int32(w) + (np.arange(shape[1 + k], dtype=np.int32) % w).reshape(along)
+        return place
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:

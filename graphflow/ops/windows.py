@@ -67,7 +67,7 @@ class Windows(ViewOp):
         spans = tuple((w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True))
         if any(x.shape[a] < span for a, span in zip(axes, spans, strict=True)):
             return np.zeros(self.infer(TensorType(x.dtype, x.shape)).shape, x.dtype)
-        every = np.lib.stride_tricks.sliding_window_view(x, spans, axes)  # type: ignore[call-overload]
+        every = np.lib.stride_tricks.sliding_window_view(x, spans, axes)
         taken = [slice(None)] * every.ndim
         for k, a in enumerate(axes):
             taken[a] = slice(None, None, self.strides[k])
@@ -119,7 +119,7 @@ class Spread(ViewOp):
 
     def reference(self, *arrays: Any) -> Any:
         (x,), n = arrays, self._count()
-        out = np.zeros(self.infer(TensorType(x.dtype, x.shape)).shape, x.dtype)
+        out = np.zeros(self.infer(TensorType(x.dtype, x.shape)).known_shape, x.dtype)  # type: ignore[type-var, arg-type, unused-ignore]  # ints by now
         lead = (slice(None),) * self.first
         for places in np.ndindex(*x.shape[self.first + n : self.first + 2 * n]):
             spans = (
@@ -133,7 +133,7 @@ class Spread(ViewOp):
         (x,), (g,), n = inputs, grads, self._count()
         if g is None:
             return (None,)
-        window = tuple(int(s) for s in x.shape[self.first + n : self.first + 2 * n])  # type: ignore[arg-type]
+        window = tuple(int(s) for s in x.shape[self.first + n : self.first + 2 * n])
         made: Variable = Windows(self.first, window, self.strides, self.dilations)(g)
         for k in range(n):  # window place k and the place g had are the same one
             at = self.first + n + k
@@ -182,7 +182,7 @@ class OverlapSum(ComposeOp):
 
     def vjp(self, inputs: Sequence[Variable], outputs: Sequence[Variable], grads: Grads) -> Grads:
         (x,), (g,), n = inputs, grads, len(self.sizes)
-        window = tuple(int(s) for s in x.shape[self.first + n : self.first + 2 * n])  # type: ignore[arg-type]
+        window = tuple(int(s) for s in x.shape[self.first + n : self.first + 2 * n])
         return (None if g is None else Windows(self.first, window, self.strides, self.dilations)(g),)
 
     @classmethod
@@ -249,7 +249,7 @@ def overlap_sum(
     if len(places) != n or not all(isinstance(s, int) for s in places):
         raise ShapeError(f"overlap_sum: no static places follow the axes {over} of {show_shape(x.shape)}")
     for size, count, w, s, d in zip(op.sizes, x.shape[over[0] : over[0] + n], places, op.strides, op.dilations, strict=True):
-        require_equal(window_count(size, int(w), s, d), count, "windows that fit into the sizes given, and windows that came")  # type: ignore[arg-type]
+        require_equal(window_count(size, int(w), s, d), count, "windows that fit into the sizes given, and windows that came")
     result: Variable = op(x)
     return result
 

@@ -56,6 +56,9 @@ CASES = {
     "wide softmax": lambda: gf.nn.softmax(x(3, 70), axis=1),
     "variance": lambda: gf.var(x(M, 24), axis=1, keepdims=True) + x(M, 24),
     "argmax": lambda: gf.argmax(x(M, 9), axis=1),
+    "sum of all": lambda: gf.sum(gf.exp(x(M, 4, 300)) - 1.0) * 2.0,
+    "argmax of all": lambda: gf.argmax(x(M, 700)),
+    "largest of all": lambda: gf.max(gf.abs(x(3, 30000))),
     "all": lambda: gf.all(x(M, 20) > -2.5, axis=1),
     "column sum": lambda: gf.sum(x(M, 70) * 2.0, axis=0),
     "column max": lambda: gf.max(x(M, 5), axis=0),
@@ -65,6 +68,13 @@ CASES = {
     "batched product": lambda: x(3, M, 4) @ x(3, 4, 18),
     "matrix vector": lambda: x(M, 33) @ x(33),
     "concatenate": lambda: gf.concatenate([x(M, 5), x(M, 20)], axis=1),
+    "argsort": lambda: gf.argsort(x(M, 13)),
+    "float64 argsort": lambda: gf.argsort(x(M, 13, dtype="float64"), descending=True),
+    "long argsort": lambda: gf.argsort(x(1, 130, dtype="int16")),
+    "top_k": lambda: gf.top_k(x(M, 12), 3)[1],
+    "searchsorted": lambda: gf.searchsorted(x(M), x(M, 5)),
+    "segment_sum": lambda: gf.segment_sum(x(M, 70), x(M, dtype="int32"), 99),
+    "logcumsumexp": lambda: gf.logcumsumexp(x(M, 6), 1),
     "cumsum": lambda: gf.cumsum(x(M, 6), axis=0),
     "pad": lambda: gf.pad(x(M, 6), ((1, 2), (0, 3))) + 1.0,
     "convolution": lambda: gf.nn.relu(gf.nn.conv(x(M, 5, 6, 3), x(3, 3, 3, 21), padding="same")),
@@ -76,6 +86,7 @@ CASES = {
     "pooling": lambda: gf.nn.max_pool(x(M, 6, 5, 20), (2, 3), 2),
     "first maximum": lambda: FirstMax((1,))(x(M, 7, 70)),
     "turned operand": lambda: gf.transpose(x(35, M)) * x(M, 35),
+    "turned square": lambda: gf.transpose(x(64, 32)) * 2.0,
     "turned planes": lambda: gf.transpose(x(2, 18, M), (0, 2, 1)) + 0.5,
     "turned float64": lambda: gf.transpose(x(19, M, dtype="float64")) + 0.5,
 }
@@ -95,7 +106,7 @@ def kernels(y: gf.Variable) -> list[tuple[Proc, str]]:
     c = Compilation([v for v in leaves([y]) if isinstance(v, Placeholder)], [y], [], host())
     run_passes(c)
     fusion = fuse(c.outputs)
-    return [(expand_proc(lower(fusion, g, "k").proc), g.kind.value) for g in fusion.groups if g.stores]
+    return [(expand_proc(one.proc), g.kind.value) for g in fusion.groups if g.stores for one in lower(fusion, g, "k")]
 
 
 def arrays_for(proc: Proc, dims: dict, rng: np.random.Generator) -> dict:

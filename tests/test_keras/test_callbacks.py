@@ -16,7 +16,6 @@ from graphflow.keras.callbacks import (
     ProgbarLogger,
     listens_to_batches,
 )
-from graphflow.keras.engine.loops import slices
 from graphflow.keras.layers import Dense
 from graphflow.keras.models import Sequential
 
@@ -153,11 +152,3 @@ def test_who_listens_to_batches() -> None:
     on_the_object = Callback()
     on_the_object.on_batch_end = lambda batch, logs=None: None  # type: ignore[method-assign]
     assert listens_to_batches(on_the_object) and listens_to_batches(Records())
-
-
-def test_slices_are_single_batches_for_listeners_and_grow_otherwise() -> None:
-    ranges = [(i, i + 1) for i in range(100)]
-    assert [(at, len(part)) for at, part in slices(ranges, one_by_one=True)] == [(i, 1) for i in range(100)]
-    longer = list(slices(ranges, one_by_one=False))
-    assert [len(part) for _, part in longer] == [1, 2, 4, 8, 16, 32, 37]
-    assert [batch for _, part in longer for batch in part] == ranges and longer[3][0] == 7

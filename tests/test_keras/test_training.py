@@ -17,6 +17,7 @@ from graphflow.keras.layers import Activation, Dense, Dropout, Input
 from graphflow.keras.models import Model, Sequential
 from graphflow.keras.optimizers import SGD, Adam
 from graphflow.keras.utils import to_categorical
+from graphflow.runtime.batches import Stepwise
 
 
 def linear(loss: Any = "mse", **options: Any) -> Sequential:
@@ -218,16 +219,30 @@ def test_wrong_weights_are_refused() -> None:
         model.fit(x, [0, 1, 0, 1], class_weight={0: 1.0}, verbose=0)
 
 
+class Watched:
+    """A step whose batches run one call at a time; `seen` holds the first column of each."""
+
+    def __init__(self, model: Sequential, kind: str) -> None:
+        self.step = model._function(kind, False)
+        self.seen: list[list[int]] = []
+        model._functions[kind, False] = self  # type: ignore[assignment]
+
+    def batches(self, arrays: list[Any], size: int) -> Stepwise:
+        return Stepwise(self.call, arrays, size, [True])
+
+    def call(self, arrays: Any) -> Any:
+        self.seen.append(arrays[0][:, 0].astype(int).tolist())
+        return self.step(*arrays)
+
+
 # --- validation ----------------------------------------------------------------------------------
 def test_validation_split_takes_the_last_samples_before_shuffling() -> None:
-    seen: list[Any] = []
     model = linear()
     x = np.stack([np.arange(10.0), np.zeros(10)], 1)
     y = np.zeros(10)
-    step = model.test_step()
-    model._functions["test", False] = lambda *arrays: (seen.append(arrays[0][:, 0]), step(*arrays))[1]  # type: ignore[assignment,func-returns-value]
+    tests = Watched(model, "test")
     history = model.fit(x, y, validation_split=0.25, epochs=2, verbose=0, batch_size=2)
-    np.testing.assert_array_equal(np.concatenate(seen), [7, 8, 9] * 2)  # int(10 * 0.75) are trained on
+    assert tests.seen == [[7, 8], [9]] * 2  # int(10 * 0.75) are trained on
     assert history.params["samples"] == 7 and history.params["do_validation"]
     assert history.history["val_loss"][-1] == pytest.approx(model.evaluate(x[7:], y[7:], verbose=0), rel=1e-5)
     with pytest.raises(GraphError, match="leaves 0 of 10"):
@@ -245,25 +260,25 @@ def test_validation_data_with_weights() -> None:
 
 
 # --- order and seeds -----------------------------------------------------------------------------
-def rows_seen(shuffle: Any) -> list[list[int]]:
+def rows_seen(shuffle: Any, epochs: int = 1) -> list[list[int]]:
     model = linear()
-    batches: list[list[int]] = []
-    step = model.train_step()
-    model._functions["train", False] = lambda *arrays: (batches.append(arrays[0][:, 0].astype(int).tolist()), step(*arrays))[1]  # type: ignore[assignment,func-returns-value]
-    model.fit(np.stack([np.arange(7.0), np.zeros(7)], 1), np.zeros(7), batch_size=3, shuffle=shuffle, verbose=0)
-    return batches
+    training = Watched(model, "train")
+    model.fit(np.stack([np.arange(7.0), np.zeros(7)], 1), np.zeros(7), batch_size=3, epochs=epochs, shuffle=shuffle, verbose=0)
+    return training.seen
 
 
 def test_shuffling_is_numpys_and_in_whole_batches_on_request() -> None:
     assert rows_seen(False) == [[0, 1, 2], [3, 4, 5], [6]]
     np.random.seed(5)
-    seen = rows_seen(True)
+    seen = rows_seen(True, epochs=2)
     np.random.seed(5)
     np.random.randint(10**7)  # the seed of the kernel's initializer
     rows = np.arange(7)
-    np.random.shuffle(rows)
-    assert seen == [rows[:3].tolist(), rows[3:6].tolist(), rows[6:].tolist()]
-    assert sorted(rows_seen("batch")[:2]) == [[0, 1, 2], [3, 4, 5]]
+    for epoch in (seen[:3], seen[3:]):
+        np.random.shuffle(rows)  # each epoch shuffles the order of the one before
+        assert epoch == [rows[:3].tolist(), rows[3:6].tolist(), rows[6:].tolist()]
+    in_batches = rows_seen("batch", epochs=6)
+    assert sorted(map(tuple, in_batches)) == [(0, 1, 2)] * 6 + [(3, 4, 5)] * 6 + [(6,)] * 6 and in_batches[2::3] == [[6]] * 6
 
 
 def test_two_seeds_make_a_run_reproducible() -> None:

@@ -1,77 +1,69 @@
 """Epochs, slices and batches.
 
-Training goes in slices of one or more batches; `run_slice` is the one place where batches run.  A
-slice is one batch when a callback listens to batches, else about SLICE_SECONDS worth.
+Training goes in slices, which run natively: one batch if a callback listens to batches, several epochs if
+none listens to epochs, else as many batches as take some 50 ms (`runtime/batches.py`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from graphflow.graph.errors import GraphError, GraphflowError
 from graphflow.graph.op import Array
 from graphflow.keras import generation
-from graphflow.keras.callbacks import BaseLogger, CallbackList, History, Logs, ProgbarLogger
+from graphflow.keras.callbacks import BaseLogger, CallbackList, History, Logs, ProgbarLogger, Slice
 from graphflow.keras.engine.data import Feed
 from graphflow.keras.progress import Progbar
-
-SLICE_SECONDS = 0.05
-Step = Callable[..., Sequence[Array]]
-Batch = tuple[int, int]
-
-
-def batches(samples: int, size: int) -> list[Batch]:
-    """(start, stop) of each batch; the last one may be smaller."""
-    return [(start, min(start + size, samples)) for start in range(0, samples, size)]
+from graphflow.runtime.batches import Batches
+from graphflow.runtime.function import Function
+from graphflow.runtime.orders import Orders
 
 
-def run_slice(step: Step, feed: Feed, order: Array | None, ranges: Sequence[Batch]) -> list[Sequence[Array]]:
-    """The results of `step` for each batch of rows; `order` says which rows they are."""
-    results: list[Sequence[Array]] = []
-    for start, stop in ranges:
-        rows = slice(start, stop) if order is None else order[start:stop]
-        results.append(step(*(a[rows] for a in feed.arrays)))
-    return results
+def evaluate(batches: Batches, verbose: int = 0) -> list[float]:
+    """The means over all samples of what a step gives for batches."""
+    sums = np.zeros((1, batches.scalars))
+    _run_through(batches, sums, verbose)
+    means: list[float] = (sums[0] / (batches.samples or np.nan)).tolist()
+    return means
 
 
-def slices(ranges: Sequence[Batch], one_by_one: bool) -> Iterator[tuple[int, Sequence[Batch]]]:
-    """(number of the first batch, batches) of each slice, as long as the time the slice before took suggests."""
-    at, length = 0, 1
-    while at < len(ranges):
-        part = ranges[at : at + length]
-        began = time.perf_counter()
-        yield at, part
-        if not one_by_one:
-            each = (time.perf_counter() - began) / len(part)
-            length = max(1, min(2 * length, int(SLICE_SECONDS / max(each, 1e-9))))
-        at += len(part)
-
-
-def evaluate(step: Step, names: Sequence[str], feed: Feed, batch_size: int, verbose: int = 0) -> list[float]:
-    """The means over all samples of what `step` gives for batches."""
-    totals = np.zeros(len(names))
-    bar = Progbar(feed.samples, verbose=verbose)
-    for _, part in slices(batches(feed.samples, batch_size), one_by_one=False):
-        for (start, stop), values in zip(part, run_slice(step, feed, None, part), strict=True):
-            totals += [float(v) * (stop - start) for v in values]
-        if verbose == 1:
-            bar.update(part[-1][1])
-    return [float(t) / feed.samples if feed.samples else float("nan") for t in totals]
-
-
-def predict(step: Step, feed: Feed, batch_size: int, verbose: int = 0) -> list[Array]:
+def predict(step: Function, feed: Feed, batch_size: int, verbose: int = 0) -> list[Array]:
     """The results of all batches, joined."""
-    parts: list[Sequence[Array]] = []
-    bar = Progbar(feed.samples, verbose=verbose)
-    ranges = batches(feed.samples, batch_size) or [(0, 0)]
-    for _, part in slices(ranges, one_by_one=False):
-        parts += run_slice(step, feed, None, part)
+    if feed.samples <= batch_size:  # one call, and nothing to prepare
+        results = step(*feed.arrays)
         if verbose == 1:
-            bar.update(part[-1][1])
-    return [np.concatenate(outputs) if len(outputs) > 1 else outputs[0] for outputs in zip(*parts, strict=True)]
+            Progbar(feed.samples).update(feed.samples)
+        return list(results)
+    batches = step.batches(feed.arrays, batch_size)
+    if batches.scalars:
+        raise GraphError("predict joins the rows of batches, and an output of the model has none", hint="the first axis of outputs is that of samples")
+    _run_through(batches, np.zeros((1, 0)), verbose)
+    return batches.results
+
+
+def _run_through(batches: Batches, sums: Array, verbose: int) -> None:
+    """All batches once, in order, with a progress bar."""
+    bar = Progbar(batches.samples, verbose=verbose)
+    batches.at = 0
+    while batches.at < batches.batches:
+        batches.advance(None, sums, batches.at, batches.batches)
+        if verbose == 1:
+            bar.update(batches.seen)
+
+
+class WholeBatches:
+    """Shuffles whole batches; the rows of a smaller last one stay."""
+
+    get_state, set_state = staticmethod(np.random.get_state), staticmethod(np.random.set_state)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def shuffle(self, rows: Array) -> None:
+        np.random.shuffle(rows[: len(rows) // self.size * self.size].reshape(-1, self.size))
 
 
 class Fit:
@@ -83,15 +75,17 @@ class Fit:
         self.validation = validation
         self.batch_size = batch_size
         self.verbose = verbose
-        self.shuffle = shuffle
         self.names: list[str] = model.metrics_names
+        self.training = model.train_step(feed.weighted).batches(feed.arrays, batch_size)
+        self.testing = model.test_step(validation.weighted).batches(validation.arrays, batch_size) if validation is not None else None
+        self.orders = Orders(feed.samples, WholeBatches(batch_size) if shuffle == "batch" else np.random) if shuffle else None
+        self.history = History()
 
     def run(self, epochs: int, initial_epoch: int, callbacks: Sequence[Any]) -> History:
         """Train, and return the record."""
-        history = History()
-        self.model.history = history
+        self.model.history = self.history
         shown = [ProgbarLogger()] if self.verbose else []
-        hooks = CallbackList([BaseLogger(), *shown, *callbacks, history])
+        hooks = CallbackList([BaseLogger(), *shown, *callbacks, self.history])
         hooks.set_model(self.model)
         hooks.set_params(self._params(epochs))
         for callback in hooks:
@@ -99,21 +93,19 @@ class Fit:
         self._announce()
         self.model.stop_training = False
         hooks.on_train_begin()
-        for epoch in range(initial_epoch, epochs):
-            hooks.on_epoch_begin(epoch)
-            logs = self._epoch(hooks)
-            hooks.on_epoch_end(epoch, logs)
-            if self.model.stop_training:
-                break
+        self.one_by_one, self.watched = hooks.listens_to_batches(), int(hooks.stops_on_nan())
+        if self.testing is None and self.feed.samples and not self.one_by_one and not hooks.listens_to_epochs():
+            self._epochs_together(hooks, initial_epoch, epochs)
+        else:
+            self._epochs_one_by_one(hooks, initial_epoch, epochs)
         hooks.on_train_end()
-        return history
+        return self.history
 
     def _params(self, epochs: int) -> dict[str, Any]:
         validated = self.validation is not None
         names = [*self.names, *(f"val_{name}" for name in self.names if validated)]
-        steps = len(batches(self.feed.samples, self.batch_size))
         return {
-            "batch_size": self.batch_size, "epochs": epochs, "steps": steps, "samples": self.feed.samples,
+            "batch_size": self.batch_size, "epochs": epochs, "steps": self.training.batches, "samples": self.feed.samples,
             "verbose": self.verbose, "do_validation": validated, "metrics": names,
         }  # fmt: skip
 
@@ -121,44 +113,71 @@ class Fit:
         if self.verbose and self.validation is not None and generation.resolve("fit announces sample numbers"):
             print(f"Train on {self.feed.samples} samples, validate on {self.validation.samples} samples")
 
-    def _epoch(self, hooks: CallbackList) -> Logs:
-        """One pass over the samples; the epoch's logs hold the results of validation."""
-        step = self.model.train_step(self.feed.weighted)
-        ranges = batches(self.feed.samples, self.batch_size)
-        order = self._order()
-        one_by_one = hooks.listens_to_batches()
-        for first, part in slices(ranges, one_by_one):
-            if one_by_one:
-                hooks.on_batch_begin(first, self._batch_logs(first, part[0]))
-            results = run_slice(step, self.feed, order, part)
-            for number, (batch, values) in enumerate(zip(part, results, strict=True), first):
-                logs = self._batch_logs(number, batch)
-                if not one_by_one:
-                    hooks.on_batch_begin(number, logs)
-                hooks.on_batch_end(number, {**logs, **{name: float(v) for name, v in zip(self.names, values, strict=True)}})
+    def _epochs_together(self, hooks: CallbackList, first: int, epochs: int) -> None:
+        """Epochs that no callback needs to hear of one by one, and without validation."""
+        epoch = first
+
+        def report(sums: Array) -> bool:
+            nonlocal epoch
+            done = self.training.finished
+            if done:
+                means = sums[:done] / self.feed.samples
+                hooks.on_epochs_end(epoch, dict(zip(self.names, means.T.tolist(), strict=True)))
+            epoch += done
+            if self.training.stopped:
+                hooks.on_epoch_begin(epoch)
+                hooks.on_slice_end(self._slice(sums[done]))
+                hooks.on_epoch_end(epoch, Logs())
+            return not self.model.stop_training
+
+        try:
+            self.training.run_epochs(epochs - first, self.orders, report, self.watched)
+        except GraphflowError as error:
+            error.with_context(f"  in epoch {epoch + 1}")
+            raise
+
+    def _epochs_one_by_one(self, hooks: CallbackList, first: int, epochs: int) -> None:
+        for epoch in range(first, epochs):
+            hooks.on_epoch_begin(epoch)
+            logs = Logs()
+            try:
+                self._epoch(hooks)
+                if not self.model.stop_training:
+                    logs = self._validated()
+            except GraphflowError as error:
+                error.with_context(f"  in epoch {epoch + 1}")
+                raise
+            hooks.on_epoch_end(epoch, logs)
             if self.model.stop_training:
-                return Logs()
-        return self._validated()
+                break
 
-    @staticmethod
-    def _batch_logs(number: int, batch: Batch) -> dict[str, Any]:
-        return {"batch": number, "size": batch[1] - batch[0]}
+    def _epoch(self, hooks: CallbackList) -> None:
+        """One pass over the samples; the model may be told to stop after a slice."""
+        batches = self.training
+        order = self.orders.draw(1) if self.orders is not None else None
+        sums = np.zeros((1, batches.scalars))
+        batches.at = 0
+        while batches.at < batches.batches:
+            number = batches.at
+            if self.one_by_one:
+                rows = batches.rows(number)
+                logs = {"batch": number, "size": rows.stop - rows.start}
+                hooks.on_batch_begin(number, logs)
+                batches.advance(order, sums, number, number + 1)
+                hooks.on_batch_end(number, {**logs, **self._by_name(batches.values)})
+            else:
+                batches.advance(order, sums, number, batches.batches, self.watched)
+                hooks.on_slice_end(self._slice(sums[0]))
+            if self.model.stop_training:
+                break
 
-    def _order(self) -> Array | None:
-        """The rows of this epoch, shuffled by NumPy's global generator; 'batch' shuffles whole batches."""
-        if not self.shuffle:
-            return None
-        rows = np.arange(self.feed.samples)
-        if self.shuffle == "batch":
-            whole = self.feed.samples // self.batch_size * self.batch_size
-            blocks = rows[:whole].reshape(-1, self.batch_size)
-            np.random.shuffle(blocks)
-            return np.concatenate([blocks.reshape(-1), rows[whole:]])
-        np.random.shuffle(rows)
-        return rows
+    def _slice(self, sums: Array) -> Slice:
+        return Slice((self.training.at - 1) % self.training.batches, self.training.seen, self._by_name(sums), self._by_name(self.training.values))
+
+    def _by_name(self, values: Array) -> dict[str, float]:
+        return dict(zip(self.names, values.tolist(), strict=True))
 
     def _validated(self) -> Logs:
-        if self.validation is None:
+        if self.testing is None:
             return Logs()
-        values = evaluate(self.model.test_step(self.validation.weighted), self.names, self.validation, self.batch_size)
-        return Logs({f"val_{name}": value for name, value in zip(self.names, values, strict=True)})
+        return Logs({f"val_{name}": value for name, value in zip(self.names, evaluate(self.testing), strict=True)})

@@ -187,9 +187,8 @@ class Model(Network):
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: int = 1, sample_weight: Any = None) -> Any:
         """The loss, or a list of the loss and metrics, as means over samples in the order of `metrics_names`."""
-        objective = self._prepared(x, y)
-        feed = training_feed(self, objective, x, y, sample_weight)
-        return unwrapped(loops.evaluate(self.test_step(feed.weighted), objective.names, feed, batch_size or BATCH_SIZE, verbose))
+        feed = training_feed(self, self._prepared(x, y), x, y, sample_weight)
+        return unwrapped(loops.evaluate(self.test_step(feed.weighted).batches(feed.arrays, batch_size or BATCH_SIZE), verbose))
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> Any:
         """The outputs for all samples: an array, or a list for several outputs.  Needs no `compile`."""
