@@ -66,7 +66,7 @@ def _plain(entry: Any) -> Any:
     if isinstance(entry, Variable) and entry.dtype.kind == "b":
         raise GraphError(
             f"the mask {entry!r} selects a number of elements known only at run time",
-            hint="use gf.where(mask, x, other), or multiply by the mask",
+            hint="use gf.where(mask, x, other), or gf.boolean_mask(x, mask, size=n) for n elements",
         )
     if isinstance(entry, bool | np.bool_):
         raise DTypeError(f"{entry!r} is not an index", hint="use 0 or 1 for a position, gf.where for a condition")
