@@ -18,11 +18,15 @@ from graphflow.compiler.program import Launch, Place, Program
 from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Dim, Size
 
-PARALLEL_WORK = 400_000  # elementary operations (some 20 us) below which threads cost more than they bring
+# elementary operations (some 60 in a nanosecond) above which a kernel is shared out: sharing costs 0.2 us with the
+# pool of `runtime/pool.py`, and with a caller's own some microseconds
+PARALLEL_WORK, FOREIGN_PARALLEL_WORK = 120_000, 400_000
 
 
 class Entry:
     """LLVM text of the Program's one function."""
+
+    parallel_work = PARALLEL_WORK
 
     def __init__(self, program: Program, machine: Machine, name: str, trampolines: bool = True) -> None:
         self.program, self.name = program, name
@@ -76,12 +80,13 @@ class Entry:
         pointers = [self.pointer(p) for p in launch.places]
         dims = [e.index(Dim.of(d)).text for d in launch.dims]
         args = ", ".join([*(f"ptr {p}" for p in pointers), *(f"i64 {d}" for d in dims), "ptr %ws"])
-        if launch.team is None:
-            e.effect(f"call void @{proc.name}({args}, i64 0, i64 1)")
+        if launch.team is None or launch.team == 1 or self.is_small(launch):
+            extent = e.index(1 if launch.team is None else launch.team)
+            e.effect(f"call void @{proc.name}({args}, i64 0, i64 {extent.text})")
             return
         extent = e.index(launch.team)
         work = e.index(launch.work)
-        big = e.here(f"icmp sgt i64 {work.text}, {PARALLEL_WORK}", K.BOOL, 1)
+        big = e.here(f"icmp sgt i64 {work.text}, {self.parallel_work}", K.BOOL, 1)
         several = e.here(f"icmp sgt i64 {extent.text}, 1", K.BOOL, 1)
         has = e.here("icmp ne ptr %par, null", K.BOOL, 1)
         both = e.here(f"and i1 {big.text}, {several.text}", K.BOOL, 1)
@@ -95,6 +100,10 @@ class Entry:
         one.end = many.end = f"br label %{after.label}"
         self.team_call(many.lines, launch, pointers, dims, extent.text)
         e.scopes[-1].block = after
+
+    def is_small(self, launch: Launch) -> bool:
+        """Is it known to have too little work for more than one thread?"""
+        return isinstance(launch.work, int) and launch.work <= self.parallel_work
 
     def team_call(self, lines: list[str], launch: Launch, pointers: list[str], dims: list[str], extent: str) -> None:
         e = self.e

@@ -34,6 +34,7 @@ _WHERE = {
     **dict.fromkeys(["function", "Function"], "graphflow.runtime.function"),
     **dict.fromkeys(["Store"], "graphflow.runtime.store"),
     **dict.fromkeys(["verify_grad"], "graphflow.runtime.verify_grad"),
+    **dict.fromkeys(["profile"], "graphflow.profiling"),
     **dict.fromkeys(["draw"], "graphflow.draw"),
     **dict.fromkeys(["dprint"], "graphflow.dprint"),
     **dict.fromkeys(["export"], "graphflow.bundle"),

@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     p.set_defaults(command=run)
 
     p = commands.add_parser("info", help="versions, devices, targets, cache: what to paste into a bug report")
+    p.add_argument("--measure", action="store_true", help="measure what the CPU can do, too: arithmetic and memory")
     p.set_defaults(command=info)
     return top
 
@@ -86,9 +87,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def info(options: argparse.Namespace) -> None:
-    from graphflow.information import information
+    from graphflow.information import information, measured
 
-    for key, value in information().items():
+    for key, value in {**information(), **(measured() if options.measure else {})}.items():
         print(f"{key:<10} {value}")
 
 

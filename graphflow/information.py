@@ -16,6 +16,7 @@ from graphflow.bundle.target import TARGETS
 from graphflow.compiler.target.machine import host
 from graphflow.runtime import cache
 from graphflow.runtime.pool import available_threads
+from graphflow.runtime.roofline import roofline
 from graphflow.runtime.session import DEVICES
 
 
@@ -34,6 +35,11 @@ def information() -> dict[str, str]:
         "graphviz": shutil.which("dot") or "not installed (drawings use the layout of our own)",
         "cache": cache_text(),
     }
+
+
+def measured() -> dict[str, str]:
+    """The roofline's lines, measured now: what one thread and all of them can do."""
+    return roofline(again=True).lines()
 
 
 def extras() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphflow.draw.cost import flops, format_bytes, format_count, nbytes, total, traffic
+from graphflow.compiler.op_cost import flops, format_bytes, format_count, nbytes, total, traffic
 from graphflow.draw.text import Line, elide
 from graphflow.graph import source
 from graphflow.graph.dim import Size

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphflow as gf
+from graphflow.compiler.op_cost import flops, format_bytes, format_count, nbytes, traffic
 from graphflow.draw import graphviz_layout, layered_layout
-from graphflow.draw.cost import flops, format_bytes, format_count, nbytes, traffic
 from graphflow.draw.layered_order import nondecreasing
 from graphflow.draw.layout import Box, Layout, Path, Point
 from graphflow.draw.model import Cluster, Drawing, Edge, Node, make_drawing

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from graphflow.draw.nest_cost import nest_flops
+from graphflow.compiler.nest_cost import nest_flops
 from graphflow.graph.dim import Dim, Size
 from graphflow.graph.op import ComposeOp, ContractOp, FoldOp, NestOp, ScalarOp, ViewOp
 from graphflow.graph.traversal import toposort
