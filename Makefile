@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: demo test smoke test-all lint bench clean
 
@@ -26,8 +27,9 @@ lint: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --no-deps --target .typecheck .
 	cd .typecheck && $(abspath $(BIN))/mypy --strict --config-file ../pyproject.toml -p graphflow
 
+# BENCH_ARGS: see `python -m benchmarks --help`; --python PATH adds an interpreter that has further peers
 bench: $(VENV)/.test
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output build dist
