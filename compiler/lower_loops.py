@@ -310,7 +310,8 @@ class ContractLowering(Lowering):
         small = [isinstance(n, int) and n < least for n, least in ((elements, LEAST_PACKED), (rows, LEAST_PACKED_ROWS), (self.depth, 2 * BLOCK))]
         # what fits into the second-level cache is copied only where its rows would meet in few sets of the first one
         fits = isinstance(elements, int) and elements < 2 * LEAST_PACKED and isinstance(step, int) and step % 512 != 0
-        if not is_product or any(small) or fits:
+        batch = isinstance(columns, int) and not isinstance(self.depth, int)  # a weight's gradient sums over a batch, most often a short one
+        if not is_product or any(small) or fits or batch:
             return
         dtype = self.group.members[0].outputs[0].dtype
         group = 2 * GROUP if isinstance(columns, int) and columns >= 8 * GROUP else GROUP

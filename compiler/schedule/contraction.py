@@ -37,7 +37,7 @@ LATENCY = 4  # cycles of a multiply-add
 SHORT_SUM = 9  # terms of a sum that are written out one after the other
 CACHED = 1 << 18  # bytes of the right operand that stay in the second-level cache beside everything else
 
-PANEL = 160 << 10  # bytes of a panel's part that tiles of rows share
+LONG_PANEL, PANEL = 384 << 10, 200 << 10  # bytes of a panel that leaves the cache between tiles of rows; of the parts it then goes in
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,10 @@ def tile_shape(roles: Roles, width: int, registers: int, short: bool) -> Tile:
 
 
 def _cost(shape: Tile, rows: Sequence[For], vectors: int | None) -> tuple[float, float]:
-    """(cycles, loads) a term takes: two multiply-adds or loads start in a cycle, and a sum takes one every LATENCY cycles."""
+    """(cycles, loads) a term takes: two multiply-adds or loads start in a cycle, a sum takes one every LATENCY cycles.
+
+    A vector of the right operand comes from the second-level cache more often than an element of the left: it counts four times.
+    """
     first = rows[-len(shape.rows)].extent
     inner = product(list(shape.rows[1:]))
     assert isinstance(inner, int)
@@ -185,7 +188,7 @@ def _cost(shape: Tile, rows: Sequence[For], vectors: int | None) -> tuple[float,
     for (h, many), v in itertools.product(Counter(heights).items(), widths):
         r = h * inner
         cycles += many * max(r * v / 2, (r + v) / 2, LATENCY)
-        loads += many * (r + v)
+        loads += many * (r / 4 + v)
     return cycles / max(outputs, 1), loads / max(outputs, 1)
 
 
@@ -338,7 +341,10 @@ def _in_blocks(proc: Proc, rows: list[Symbol], panel: Symbol, shape: Tile) -> Pr
     few = isinstance(height, int) and height <= 2 * math.prod(shape.rows)
     if not kept or few or not isinstance(first, int) or not isinstance(inner, int):
         return proc
-    size = max(1, PANEL // (width * fold.buffer.dtype.itemsize * max(inner, 1)))
+    step = width * fold.buffer.dtype.itemsize * inner
+    if first * step <= LONG_PANEL:
+        return proc
+    size = _even(first, max(1, PANEL // step))
     return block_sum(proc, rows[0], sums[0].var, size, (kept[0].buffer, kept[0].at))[0] if size < first else proc
 
 
