@@ -458,7 +458,7 @@ def is_trailing(node: Apply) -> bool:
 
 
 def cost_of(node: Apply) -> int:
-    return node.op.cost if isinstance(node.op, ScalarOp) else 1
+    return node.op.cost if isinstance(node.op, ScalarOp | NestOp) else 1
 
 
 def phases_of(fusion: Fusion, group: Group) -> dict[Variable, int]:

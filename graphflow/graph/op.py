@@ -266,6 +266,8 @@ class ReshapeOp(ViewOp):
 class NestOp(Op):
     """Loops of its own.  `ins[i].load(*ix)`, `outs[i].store(ix, value)`, `k.loop(...)`; see `lower.Nest`."""
 
+    cost: ClassVar[int] = 1  # rough number of instructions an element of the first result takes
+
     def nest(self, k: Any, ins: Sequence[Any], outs: Sequence[Any]) -> None:
         raise NotImplementedError
 

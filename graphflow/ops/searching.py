@@ -47,6 +47,7 @@ class SearchSorted(NestOp):
     """
 
     name = "searchsorted"
+    cost = 20
     right: bool
 
     def infer(self, *inputs: TensorType) -> tuple[TensorType, ...]:

@@ -51,6 +51,7 @@ class ArgSort(NestOp):
     """The places of the elements of each row of a matrix, in their order; also the memory it works in."""
 
     name = "argsort"
+    cost = 40
     descending: bool
 
     def infer(self, *inputs: TensorType) -> tuple[TensorType, ...]:
@@ -85,6 +86,7 @@ class ArgTopK(NestOp):
     """
 
     name = "argtopk"
+    cost = 40
     count: int
 
     def infer(self, *inputs: TensorType) -> tuple[TensorType, ...]:
