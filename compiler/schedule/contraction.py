@@ -381,7 +381,7 @@ def tile_rows(
             inside = nest_at(proc, part)
             proc = then(proc, inside[:depth], inside[depth])
         else:
-            smaller = Tile(((size + 1) // 2, *shape.rows[1:]), shape.vectors, shape.width)
+            smaller = Tile(((size + 2) // 3, *shape.rows[1:]), shape.vectors, shape.width)
             inside = nest_at(proc, part)
             proc, _ = tile_rows(proc, inside[:depth], inside[depth], smaller, then)
     return proc, outer
