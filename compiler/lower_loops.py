@@ -17,6 +17,7 @@ from graphflow.compiler.lower import (
     GROUP,
     LEAST_PACKED,
     LEAST_PACKED_ROWS,
+    PARTIALS,
     Lowered,
     Lowering,
     ScalarBuilder,
@@ -37,6 +38,7 @@ from graphflow.graph.types import DType, Shape, TensorType
 from graphflow.graph.variable import Apply, Variable
 
 ANY, SEQ = K.Kind.ANY, K.Kind.SEQ
+FEW_SUMS, LONG_SUM = 1 << 20, 1 << 14  # results, and terms of each, where sums wait in memory of their own
 LONG_FOLD = 16 * CHUNK  # elements from which a fold of everything is worth two kernels
 
 
@@ -297,8 +299,18 @@ class ContractLowering(Lowering):
                 self.emit(K.Fold("or", acc, (), (a & b,)) if dtype.kind == "b" else K.Fold("dot", acc, (), (a, b)))
             epilogue(self, {node: self.let("s", K.Load(acc, ()))})
         self.depth = product([sizes[label] for label in summed])
+        if len(summed) > 1:
+            self.keep_long_sums(product([sizes[label] for label in summed[1:]]))
         self.give_work_memory(product([sizes[label] for label in out[:-1]]), sizes[out[-1]] if out else 1)
         return [self.finish()]
+
+    def keep_long_sums(self, inner: Size) -> None:
+        """A long sum over several axes with few results, as a convolution's kernel gets: room for the results between blocks."""
+        space = product(self.group.space)
+        few = isinstance(space, int) and space <= FEW_SUMS
+        long = not isinstance(self.depth, int) or self.depth >= LONG_SUM
+        if few and long and isinstance(inner, int) and inner >= PARTIALS:
+            self.work_buffer("totals", self.group.members[0].outputs[0].dtype, (space,))
 
     def give_work_memory(self, rows: Size, columns: Size) -> None:
         """Where the right operand may be too large for caches: room for copies of its blocks, and for sums between blocks."""

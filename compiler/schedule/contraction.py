@@ -30,13 +30,15 @@ from graphflow.compiler.schedule.strategies import (
 )
 from graphflow.compiler.schedule.tiling import tile
 from graphflow.compiler.target.machine import Machine
-from graphflow.graph.dim import Dim, Size, Symbol, product, symbols_of
+from graphflow.graph.dim import Dim, Size, Symbol, product, substitute, symbols_of
 
 MAX_ROWS = 16  # of a tile
 LATENCY = 4  # cycles of a multiply-add
 SHORT_SUM = 9  # terms of a sum that are written out one after the other
 CACHED = 1 << 18  # bytes of the right operand that stay in the second-level cache beside everything else
 
+TEAM_GROUPS = 4  # of rows that go through all terms for themselves
+BLOCK_BYTES = 300 << 10  # of both operands that are read over and over before the next block of terms
 LONG_PANEL, PANEL = 384 << 10, 200 << 10  # bytes of a panel that leaves the cache between tiles of rows; of the parts it then goes in
 
 
@@ -65,6 +67,8 @@ def contract_strategy(proc: Proc, machine: Machine) -> Proc:
     shape = tile_shape(roles, width, machine.vector_registers, short)
     if (found := packing_of(proc, roles)) is not None:
         return packed_groups(proc, roles, shape, found, machine)
+    if (sums := long_sums_of(proc, roles, shape)) is not None:
+        return blocks_outside(proc, roles, shape, sums)
     around = panels_outside if right_is_large(roles) else rows_outside
     proc = around(proc, roles, shape)
     return unroll_sums(proc) if short else proc
@@ -346,6 +350,50 @@ def _in_blocks(proc: Proc, rows: list[Symbol], panel: Symbol, shape: Tile) -> Pr
         return proc
     size = _even(first, max(1, PANEL // step))
     return block_sum(proc, rows[0], sums[0].var, size, (kept[0].buffer, kept[0].at))[0] if size < first else proc
+
+
+# --- long sums with few results ---------------------------------------------------------------------------
+def long_sums_of(proc: Proc, roles: Roles, shape: Tile) -> K.Buffer | None:
+    """The work memory that lowering gave a long sum over several axes, if rows are of static size."""
+    found = next((p for p in proc.params if p.mode is K.Mode.WORK and p.name == "totals"), None)
+    static = all(isinstance(x.extent, int) for x in (*roles.rows, roles.columns))
+    return found if static and not roles.batch and len(shape.rows) == 1 else None
+
+
+def blocks_outside(proc: Proc, roles: Roles, shape: Tile, kept: K.Buffer) -> Proc:
+    """`for groups of rows: for blocks of terms: for rows: tile`: what a block reads stays in cache for all tiles of a group."""
+    last, others = roles.rows[-1], [x.var for x in roles.rows[:-1]]
+    at = _place_of_sum(roles)
+    sums = sums_of(proc)
+    assert isinstance(last.extent, int)
+    tiles = -(-last.extent // shape.rows[0])
+    group = shape.rows[0] * -(-tiles // TEAM_GROUPS)
+    read = (last.extent + roles.columns.extent) * product([x.extent for x in sums[1:]]) * kept.dtype.itemsize
+    size = max(1, BLOCK_BYTES // read) if isinstance(read, int) and read else 1
+    proc = order(proc, last.var, *others, roles.columns.var)
+    proc, outer, whole, rest = tile(proc, last.var, group)
+    for part in (whole, rest):
+        if part is None:
+            continue
+        inside = nest_at(proc, part)
+        proc = order(proc, *inside[1:-1], part, inside[-1])
+        names = dict(zip([*others, roles.columns.var], inside[1:], strict=True))
+        moved: dict[Symbol, Size] = {last.var: Dim.of(outer) * group + Dim.of(part), **{old: Dim.of(new) for old, new in names.items()}}
+        first = inside[1] if others else part
+        (total, *_) = (x for x in loops(find_loop(proc, first).body) if x.kind is Kind.SEQ)
+        proc, _, _ = block_sum(proc, first, total.var, size, (kept, tuple(substitute(i, moved) for i in at)))
+        proc = tile_rows(proc, [part], inside[-1], shape, _panels_inside(shape))[0]
+    return set_kind(proc, outer, Kind.TEAM)
+
+
+def _place_of_sum(roles: Roles) -> tuple[Size, ...]:
+    """The index of each result in flat memory, in terms of the row and column loops."""
+    flat: Size = Dim.of(roles.columns.var)
+    step: Size = roles.columns.extent
+    for x in reversed(roles.rows):
+        flat = flat + Dim.of(x.var) * step
+        step = step * x.extent
+    return (flat,)
 
 
 def nest_at(proc: Proc, var: Symbol) -> list[Symbol]:

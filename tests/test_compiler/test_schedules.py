@@ -99,7 +99,7 @@ def packed_product(monkeypatch: pytest.MonkeyPatch) -> gf.Variable:
             monkeypatch.setattr(module, name, 4)
     monkeypatch.setattr(lower_loops, "BLOCK", 5)
     monkeypatch.setattr(lower_loops, "GROUP", 48)
-    return gf.tanh(x(M, M) @ x(M, 100)) * x(100)
+    return gf.tanh(x(M, 23) @ x(23, 100)) * x(100)
 
 
 def kernels(y: gf.Variable) -> list[tuple[Proc, str]]:
@@ -133,6 +133,16 @@ def test_blocks_of_a_large_product_keep_the_bits(monkeypatch: pytest.MonkeyPatch
     procs = kernels(packed_product(monkeypatch))
     assert [p.name for proc, _ in procs for p in proc.params if p.mode is Mode.WORK] == ["copies", "sums"]
     assert "copies" in str(schedule(procs[0][0], host(), procs[0][1]))
+    check_bits(procs)
+
+
+def test_blocks_of_a_long_sum_keep_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lower_loops, "PARTIALS", 4)
+    monkeypatch.setattr(contraction, "BLOCK_BYTES", 4000)
+    y = gf.tanh(ConvolutionKernel((1, 1), (1, 1), 1, (3, 2))(x(M, 4, 5, 7), x(M, 2, 4, 18))) * 2.0
+    procs = kernels(y)
+    assert [p.name for proc, _ in procs for p in proc.params if p.mode is Mode.WORK] == ["totals"]
+    assert "totals" in str(schedule(procs[0][0], host(), procs[0][1]).body)
     check_bits(procs)
 
 
