@@ -1,286 +1,253 @@
-"""The thread pool: daemon threads inside one native loop, which share out the chunks of a job.
+"""The thread pool: daemon threads inside one native loop (`pool_code.py`), which share out the iterations of a job.
 
-A job is posted by setting `left` to its number of chunks; whoever decrements `left` owns a
-chunk, and the caller returns when `completed` reaches that number, so a worker that is slow to wake
-costs nothing.  Workers spin for a short while, then sleep on a futex.  A job posted while
-another one runs is done by its caller alone.
+As many threads work as the affinity mask, the cgroup quota and the setting `threads` allow, the caller being one
+of them; fewer while other processes use the same cores with pools like this.  A worker that holds the lock of its core (`cores.py`) is pinned to it and spins between jobs; one that
+does not, floats and sleeps.  The caller is never pinned.  The pool adapts itself when the affinity mask changes,
+and is made anew in a forked process.  How a job is shared out never changes a bit of its results.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
-import math
+import mmap
 import os
-import sys
 import threading
+import time
+from collections.abc import Callable, Collection
 
 import numpy as np
 
-from graphflow.compiler.emit import finish_module
-from graphflow.compiler.target.machine import Loaded, Machine, compile_module, host
+from graphflow.compiler.target.machine import Loaded, host
 from graphflow.configuration import config
+from graphflow.runtime import cores, pool_code
+from graphflow.runtime.pool_layout import LINE, MASK, PROCESSES, slot, slots
 
-SPIN = 4000  # pauses before a worker sleeps
-_SLOT = {"busy": 0, "left": 8, "completed": 16, "bell": 24, "sleepers": 32, "stop": 40, "fn": 48, "args": 49, "n": 50, "grain": 51, "workers": 52, "spin": 53}
-_SIZE = 64  # i64 slots; contended ones on cache lines of their own
-
-_IR = """
-declare i64 @syscall(i64, ...)
-declare i32 @sched_yield()
-define internal void @gf.chunk(ptr %c, i64 %left) {
-entry:
-  %fnp = getelementptr i64, ptr %c, i64 48
-  %fn = load ptr, ptr %fnp, align 8
-  %argp = getelementptr i64, ptr %c, i64 49
-  %args = load ptr, ptr %argp, align 8
-  %np = getelementptr i64, ptr %c, i64 50
-  %n = load i64, ptr %np, align 8
-  %gp = getelementptr i64, ptr %c, i64 51
-  %grain = load i64, ptr %gp, align 8
-  %k = sub i64 %left, 1
-  %lo = mul i64 %k, %grain
-  %end = add i64 %lo, %grain
-  %over = icmp sgt i64 %end, %n
-  %hi = select i1 %over, i64 %n, i64 %end
-  call void %fn(ptr %args, i64 %lo, i64 %hi)
-  %cp = getelementptr i64, ptr %c, i64 16
-  %done = atomicrmw add ptr %cp, i64 1 release
-  ret void
+# microseconds
+LIMITS = {
+    "spin": 100,  # a worker without a job, before it sleeps
+    "patience": 100,  # a caller that waits for workers, before it sleeps; and an eighth of the time it worked
+    "wake": 60,  # work, done and expected, for which sleeping workers are woken: about what waking takes
+    "period": 50_000,  # between looks at the affinity mask
+    "look": 1_000,  # between looks at other processes
+    "active": 50_000,  # since its last job a process is counted
+    "grace": 50,  # loss that has no consequence
+    "most_credit": 5_000,  # gain that may be lost again
+    "most_alone": 500_000,  # running alone because of losses
+    "most_gap": 1_000,  # between jobs, that counts as part of a round
 }
-define internal i1 @gf.take(ptr %c) {
-entry:
-  %lp = getelementptr i64, ptr %c, i64 8
-  br label %look
-look:
-  %v = load atomic i64, ptr %lp acquire, align 8
-  %some = icmp sgt i64 %v, 0
-  br i1 %some, label %try, label %none
-try:
-  %next = sub i64 %v, 1
-  %pair = cmpxchg ptr %lp, i64 %v, i64 %next acq_rel acquire
-  %won = extractvalue { i64, i1 } %pair, 1
-  br i1 %won, label %mine, label %look
-mine:
-  call void @gf.chunk(ptr %c, i64 %v)
-  ret i1 true
-none:
-  ret i1 false
-}
-define void @gf.worker(ptr %c) {
-entry:
-  %bp = getelementptr i64, ptr %c, i64 24
-  %lp = getelementptr i64, ptr %c, i64 8
-  %sp = getelementptr i64, ptr %c, i64 32
-  %stopp = getelementptr i64, ptr %c, i64 40
-  %spinp = getelementptr i64, ptr %c, i64 53
-  br label %work
-work:
-  %did = call i1 @gf.take(ptr %c)
-  br i1 %did, label %work, label %idle
-idle:
-  %stop = load atomic i64, ptr %stopp acquire, align 8
-  %ending = icmp ne i64 %stop, 0
-  br i1 %ending, label %end, label %start
-start:
-  %limit = load i64, ptr %spinp, align 8
-  br label %spin
-spin:
-  %i = phi i64 [ 0, %start ], [ %i1, %again ]
-  %v = load atomic i64, ptr %lp acquire, align 8
-  %some = icmp sgt i64 %v, 0
-  br i1 %some, label %work, label %again
-again:
-  PAUSE
-  %i1 = add i64 %i, 1
-  %more = icmp slt i64 %i1, %limit
-  br i1 %more, label %spin, label %sleep
-sleep:
-  %bell = load atomic i64, ptr %bp seq_cst, align 8
-  %s0 = atomicrmw add ptr %sp, i64 1 seq_cst
-  %late = load atomic i64, ptr %lp seq_cst, align 8
-  %work_now = icmp sgt i64 %late, 0
-  %stop2 = load atomic i64, ptr %stopp seq_cst, align 8
-  %stopping = icmp ne i64 %stop2, 0
-  %stay = or i1 %work_now, %stopping
-  br i1 %stay, label %awake, label %wait
-wait:
-  %bell32 = trunc i64 %bell to i32
-  %w = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %bp, i64 128, i32 %bell32, ptr null, ptr null, i64 0)
-  br label %awake
-awake:
-  %s1 = atomicrmw sub ptr %sp, i64 1 seq_cst
-  br label %work
-end:
-  ret void
-}
-define void @gf.ring(ptr %c) {
-entry:
-  %bp = getelementptr i64, ptr %c, i64 24
-  %b = atomicrmw add ptr %bp, i64 1 seq_cst
-  %sp = getelementptr i64, ptr %c, i64 32
-  %s = load atomic i64, ptr %sp seq_cst, align 8
-  %any = icmp sgt i64 %s, 0
-  br i1 %any, label %wake, label %end
-wake:
-  %w = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %bp, i64 129, i32 2147483647, ptr null, ptr null, i64 0)
-  br label %end
-end:
-  ret void
-}
-define void @gf.run(ptr %c, ptr %fn, ptr %args, i64 %n) {
-entry:
-  %pair = cmpxchg ptr %c, i64 0, i64 1 acq_rel acquire
-  %free = extractvalue { i64, i1 } %pair, 1
-  br i1 %free, label %post, label %alone
-alone:
-  call void %fn(ptr %args, i64 0, i64 %n)
-  ret void
-post:
-  %wp = getelementptr i64, ptr %c, i64 52
-  %workers = load i64, ptr %wp, align 8
-  %share = mul i64 %workers, 4
-  %short = sub i64 %share, 1
-  %padded = add i64 %n, %short
-  %grain = udiv i64 %padded, %share
-  %up = sub i64 %grain, 1
-  %whole = add i64 %n, %up
-  %chunks = udiv i64 %whole, %grain
-  %fnp = getelementptr i64, ptr %c, i64 48
-  store ptr %fn, ptr %fnp, align 8
-  %argp = getelementptr i64, ptr %c, i64 49
-  store ptr %args, ptr %argp, align 8
-  %np = getelementptr i64, ptr %c, i64 50
-  store i64 %n, ptr %np, align 8
-  %gp = getelementptr i64, ptr %c, i64 51
-  store i64 %grain, ptr %gp, align 8
-  %cp = getelementptr i64, ptr %c, i64 16
-  store atomic i64 0, ptr %cp release, align 8
-  %lp = getelementptr i64, ptr %c, i64 8
-  store atomic i64 %chunks, ptr %lp seq_cst, align 8
-  call void @gf.ring(ptr %c)
-  br label %work
-work:
-  %did = call i1 @gf.take(ptr %c)
-  br i1 %did, label %work, label %join
-join:
-  %i = phi i64 [ 0, %work ], [ %i1, %pause ], [ 0, %yield ]
-  %done = load atomic i64, ptr %cp acquire, align 8
-  %all = icmp sge i64 %done, %chunks
-  br i1 %all, label %end, label %pause
-pause:
-  PAUSE
-  %i1 = add i64 %i, 1
-  %long = icmp sgt i64 %i1, 20000
-  br i1 %long, label %yield, label %join
-yield:
-  %y = call i32 @sched_yield()
-  br label %join
-end:
-  store atomic i64 0, ptr %c release, align 8
-  ret void
-}
-"""
 
 
 class Pool:
-    """`count` threads in all, the caller included; `par` is the address of its gf_parallel."""
+    """`count` threads in all, the caller included; `par` is the address of its gf_parallel, for as long as it lives.
 
-    def __init__(self, count: int, spin: int) -> None:
-        self.count = count
-        code = _code(host())
-        self._memory = np.zeros(_SIZE + 8, np.int64)
-        shift = (-self._memory.ctypes.data % 64) // 8
-        self._slots = self._memory[shift : shift + _SIZE]
-        self._slots[_SLOT["workers"]] = count
-        self._slots[_SLOT["spin"]] = spin
-        context = self._slots.ctypes.data
-        self._gf_parallel = (ctypes.c_void_p * 2)(code.address("gf.run"), context)
+    `capacity` is the most threads it can have.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.setting: int | None  # of `threads`, for which `count` was chosen
+        self._code = _code()
+        size = slots(capacity)
+        memory = np.zeros(size + LINE, np.int64)
+        shift = (-memory.ctypes.data % (8 * LINE)) // 8
+        self._slots = memory[shift : shift + size]
+        self._context = self._slots.ctypes.data
+        self._gf_parallel = (ctypes.c_void_p * 2)(self._code.address("gf.run"), self._context)
         self.par = ctypes.addressof(self._gf_parallel)
-        self._ring = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address("gf.ring"))
-        loop = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address("gf.worker"))
-        self._threads = [threading.Thread(target=loop, args=(context,), daemon=True, name=f"graphflow-{i}") for i in range(1, count)]
-        for thread in self._threads:
-            thread.start()
+        self._ring = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._code.address("gf.ring"))
+        self._loop = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(self._code.address("gf.worker"))
+        self.reset()
 
-    def stop(self) -> None:
-        """Let the workers end; a job that runs is finished first."""
-        self._slots[_SLOT["stop"]] = 1
-        self._ring(self._slots.ctypes.data)
-        for thread in self._threads:
-            thread.join()
+    def reset(self) -> None:
+        """Become a pool without workers: at first, and in a forked process, to which threads do not come along."""
+        self.count, self.setting = 1, None
+        self._workers: list[threading.Thread] = []
+        self._cores: list[int] = []  # of the workers
+        self._adapting = threading.RLock()
+        self._slots[:] = 0
+        self._set("threads", 1)
+        self._set("wanted", 1)
+        self._set("pid", os.getpid())
+        self._set("presence", _presence())
+        for name, microseconds in LIMITS.items():
+            self._set(name, round(microseconds * _ticks_per_microsecond()))
+        self._slots[slot("credit") : slot("credit") + 1].view(np.float64)[0] = self["grace"]
 
+    def __getitem__(self, name: str) -> int:
+        """What a slot holds."""
+        return int(self._slots[slot(name)])
 
-_loaded: dict[str, Loaded] = {}
+    def _set(self, name: str, value: int, thread: int = 0) -> None:
+        self._slots[slot(name, thread)] = value
 
+    def adapt(self, count: int, allowed: Collection[int], spinning: bool = True, setting: int | None = None) -> None:
+        """Have `count` threads from the next job on, on the `allowed` cores; `spinning` and pinned, or not."""
+        with self._adapting:
+            self._place(min(count, self.capacity), allowed, spinning)
+            self._start(min(count, self.capacity))
+            self.count, self.setting = 1 + min(count - 1, len(self._workers)), setting
+            self._set("wanted", self.count)
+            self._set("stale", 0)
+            self._ring(self._context)
 
-def _code(machine: Machine) -> Loaded:
-    if "pool" not in _loaded:
-        arm = machine.triple.startswith(("aarch64", "arm"))
-        pause = 'call void asm sideeffect "yield", ""()' if arm else 'call void asm sideeffect "pause", ""()'
-        text = _IR.replace("PAUSE", pause).replace("FUTEX", "98" if arm else "202")
-        module = compile_module(finish_module(text, machine), machine)
-        assert isinstance(module, bytes)
-        _loaded["pool"] = Loaded([module], ["gf.run", "gf.worker", "gf.ring"], {}, "graphflow-pool")
-    return _loaded["pool"]
+    def _place(self, count: int, allowed: Collection[int], spinning: bool) -> None:
+        """Cores and their locks for the workers, and the mask for those that get none."""
+        mask = _mask_of(allowed)
+        self._set("cores", max(count, len(allowed)))
+        self._set("allowed", self["cores"])
+        self._slots[slot("mask") : slot("mask") + MASK] = mask
+        usable = [c for c in cores.in_order(allowed, _core_of_caller()) if c < 64 * MASK]
+        usable.sort(key=lambda core: core not in self._cores and not _locks.free(core))
+        self._cores = usable[: count - 1] if spinning else []
+        for me in range(1, max(count, 1 + len(self._workers))):
+            has_core = me <= len(self._cores)
+            self._set("lock", -1, me)  # before the core: a worker that looks now takes neither
+            self._set("core", self._cores[me - 1] if has_core else 0, me)
+            self._set("lock", _locks.file(self._cores[me - 1]) if has_core else -1, me)
+        self._set("epoch", self["epoch"] + 1)
 
+    def _start(self, count: int) -> None:
+        while len(self._workers) < count - 1:
+            me = 1 + len(self._workers)
+            worker = threading.Thread(target=self._work, args=(me,), daemon=True, name=f"graphflow-{me}")
+            try:
+                worker.start()
+            except RuntimeError:  # no more threads: the process ends, or has reached its limit
+                return
+            self._workers.append(worker)
 
-def cgroup_quota() -> float:
-    """CPUs the cgroup's quota allows, infinity without one."""
-    for quota, period in (("/sys/fs/cgroup/cpu.max", None), ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us")):
-        try:
-            with open(quota) as f:
-                words = f.read().split()
-            if period is not None:
-                with open(period) as f:
-                    words.append(f.read().strip())
-            if words[0] in ("max", "-1"):
-                continue
-            return float(words[0]) / float(words[1])
-        except (OSError, ValueError, IndexError):
-            continue
-    return math.inf
+    def _work(self, me: int) -> None:
+        """A worker's life: the native loop, which comes back when the affinity mask of callers has changed."""
+        while self._loop(self._context, me):
+            with self._adapting:
+                if self["stale"]:
+                    allowed = _cores_of(self._slots[slot("mask_now") : slot("mask_now") + MASK])
+                    _limit.cache_clear()
+                    self.adapt(_threads_on(allowed), allowed, cores.whole(_limit()), config.threads)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Let the workers end; what they have begun is finished first."""
+        self._set("stop", 1)
+        self._ring(self._context)
+        for worker in self._workers:
+            worker.join(timeout)
 
 
 @functools.cache
-def usable_cores() -> int:
-    """Cores of the affinity mask, or fewer where a cgroup quota says so; asked once a process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cgroup_quota()
-    return cores if quota == math.inf else min(cores, max(1, math.ceil(quota)))
+def _code() -> Loaded:
+    return pool_code.load()
+
+
+@functools.cache
+def _ticks_per_microsecond() -> float:
+    """The rate of the CPU's counter, from two readings beside the system's clock."""
+    read: Callable[[], int] = ctypes.CFUNCTYPE(ctypes.c_int64)(_code().address("gf.ticks"))
+
+    def both() -> tuple[int, int]:
+        tries: list[tuple[int, int, int]] = []
+        for _ in range(8):  # the least disturbed one
+            before = time.perf_counter_ns()
+            ticks = read()
+            tries.append((time.perf_counter_ns() - before, before, ticks))
+        return min(tries)[1:]
+
+    (begun, first), (ended, last) = both(), both()
+    while ended - begun < 300_000:
+        ended, last = both()
+    return max(1e-3, (last - first) / (ended - begun) * 1000)
+
+
+@functools.cache
+def _shared_memory() -> tuple[mmap.mmap | None, int]:
+    memory = cores.shared_memory(8 * LINE * PROCESSES)
+    return memory, 0 if memory is None else ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+def _presence() -> int:
+    """The address of what processes tell each other, 0 if they cannot."""
+    return _shared_memory()[1]
+
+
+def _mask_of(allowed: Collection[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    number = sum(1 << core for core in allowed if core < 64 * MASK)
+    return np.frombuffer(number.to_bytes(8 * MASK, "little"), np.int64)
+
+
+def _cores_of(mask: np.ndarray[tuple[int], np.dtype[np.int64]]) -> frozenset[int]:
+    number = int.from_bytes(mask.tobytes(), "little")
+    return frozenset(core for core in range(number.bit_length()) if number >> core & 1)
+
+
+def _core_of_caller() -> int:
+    """Where this thread runs at the moment; -1 if the system does not say."""
+    try:
+        return int(ctypes.CDLL(None).sched_getcpu())
+    except (AttributeError, OSError):
+        return -1
+
+
+# --- the process's pool -----------------------------------------------------------------------------
+_pool: Pool | None = None
+_making = threading.Lock()
+_locks = cores.Locks()
+
+
+@functools.cache
+def _limit() -> float:
+    return cores.quota()
+
+
+def _threads_on(allowed: Collection[int]) -> int:
+    usable = cores.count(allowed, _limit())
+    setting: int = config.threads
+    return max(1, min(usable, setting) if setting > 0 else usable)
 
 
 def available_threads() -> int:
-    """min(affinity mask, cgroup quota rounded up, the setting `threads`)."""
-    cores = usable_cores()
-    wanted: int = config.threads
-    return max(1, min(cores, wanted) if wanted > 0 else cores)
-
-
-_pools: dict[int, Pool] = {}
-_making = threading.Lock()
+    """The least of the affinity mask, the cgroup quota rounded up, and the setting `threads` if there is one."""
+    return _threads_on(cores.affinity())
 
 
 def current_pool() -> Pool | None:
-    """The process's pool for the current setting; None where one thread is all there is."""
-    count = available_threads()
-    if count == 1 or not sys.platform.startswith("linux"):
+    """The process's pool, for the present setting; None where one thread is all there is."""
+    setting: int = config.threads
+    if setting == 1:
         return None
-    pool = _pools.get(count)
-    if pool is None:
-        with _making:
-            pool = _pools.get(count)
-            if pool is None:
-                whole_cores = cgroup_quota() == math.inf
-                pool = _pools[count] = Pool(count, SPIN if whole_cores else 0)
-    return pool
+    if _pool is not None and _pool.setting == setting and _pool.count > 1:
+        return _pool
+    return _adapted_pool(setting)
 
 
-def _forget_after_fork() -> None:
+def _adapted_pool(setting: int) -> Pool | None:
+    global _pool
+    allowed = cores.affinity()
+    count = _threads_on(allowed)
+    if count == 1 or not pool_code.supports(host()):
+        return None
+    with _making:
+        if _pool is None:
+            _pool = Pool(max(count, os.cpu_count() or 1))
+        if _pool.setting != setting or _pool.count == 1:
+            _pool.adapt(count, allowed, cores.whole(_limit()), setting)
+    return _pool
+
+
+def _after_fork() -> None:
     global _making
-    _pools.clear()  # threads do not survive a fork
     _making = threading.Lock()
+    _locks.close()
+    if _pool is not None:
+        _pool.reset()
+
+
+@atexit.register
+def _at_exit() -> None:
+    """No thread may be in native code when the interpreter takes its memory apart."""
+    if _pool is not None:
+        _pool.stop(timeout=1.0)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+    os.register_at_fork(after_in_child=_after_fork)
