@@ -55,6 +55,7 @@ def test_new_names_are_arguments_of_what_they_belong_to() -> None:
 
 def test_recorded_arguments_are_attributes() -> None:
     examples: dict[str, dict[str, Any]] = {"Dense": {"units": 2}, "Activation": {"activation": "relu"}, "Dropout": {"rate": 0.5}}
+    examples |= {f"{kind}{rank}D": {"filters": 2, "kernel_size": 3} for kind in ("Conv", "Convolution") for rank in (1, 2, 3)}
     for name in layers.__all__:
         entry = getattr(layers, name)
         if isinstance(entry, type) and issubclass(entry, Layer) and entry is not Layer and name != "InputLayer":
