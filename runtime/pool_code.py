@@ -23,10 +23,11 @@ _X86 = {
     "FLOCK": "73", "FUTEX": "202", "SETAFFINITY": "203", "GETAFFINITY": "204", "GETCPU": "309",
 }  # fmt: skip
 _ARM = {
-    "TICKS": '  %t = call i64 asm sideeffect "mrs $0, cntvct_el0", "=r"()\n',
-    "PAUSE": 'call void asm sideeffect "yield", ""()',
+    "TICKS": "  %t = call i64 @llvm.read_volatile_register.i64(metadata !0)\n",
+    "PAUSE": "call void @llvm.aarch64.hint(i32 1)",
     "FLOCK": "32", "FUTEX": "98", "SETAFFINITY": "122", "GETAFFINITY": "123", "GETCPU": "168",
 }  # fmt: skip
+_REGISTER = '!0 = !{!"cntvct_el0"}\n'
 _TICKS = "declare i64 @syscall(i64, ...)\ndefine i64 @gf.ticks() #0 {\nTICKS  ret i64 %t\n}\n"
 
 
@@ -38,9 +39,10 @@ def supports(machine: Machine) -> bool:
 def text(machine: Machine) -> str:
     """The LLVM text for a Linux machine."""
     made = _TICKS + CLAIM + WORKER + ACCOUNT + CALLER
-    for name, value in (_ARM if machine.triple.startswith("aarch64") else _X86).items():
+    arm = machine.triple.startswith("aarch64")
+    for name, value in (_ARM if arm else _X86).items():
         made = made.replace(name, value)
-    return finish_module(made, machine)
+    return finish_module(made, machine) + (_REGISTER if arm else "")
 
 
 def load() -> Loaded:

@@ -10,7 +10,8 @@ waits for a thread that does not come.  A word that is not empty belongs to the 
 returns only when all iterations are done; so a thread may act on a word it read long ago if a
 compare-and-swap finds it unchanged.
 
-A worker spins for a while after its last job if it holds the lock of its core, then sleeps without the lock.
+A worker spins for a while after its last job if it holds the lock of its core, then sleeps without the lock.  A caller
+that posts just then may take it to be awake: then the job is done without it.
 """
 
 from __future__ import annotations
