@@ -11,8 +11,11 @@ from graphflow.graph import source
 from graphflow.graph.errors import DisconnectedError, DTypeError, GraphError, GraphflowError, ShapeError
 from graphflow.graph.op import ScalarOp
 from graphflow.graph.traversal import depends_on, leaves, toposort
+from graphflow.graph.types import is_float
 from graphflow.graph.variable import Placeholder, Variable, as_variable, constant, origin_of
 from graphflow.ops.public import Deferred, _defer
+
+UNROLLED = 8  # elements of an output up to which a Jacobian has a reverse pass for each in the graph
 
 Disconnected = Literal["raise", "warn", "ignore"]
 
@@ -81,7 +84,7 @@ def backward(outs: Sequence[Variable], seeds: Sequence[Variable], wrt: Sequence[
             continue
         with source.at(node.source):
             for v, g in zip(node.inputs, _node_vjp(node, grads), strict=True):
-                if g is None or v not in active or v.dtype.kind != "f":
+                if g is None or v not in active or not is_float(v.dtype):
                     continue
                 if isinstance(node.op, ScalarOp):
                     # sizes taken to be equal may turn out to be a broadcast: SumTo is settled when they are known
@@ -108,12 +111,12 @@ def _complain(error: GraphflowError, *variables: Variable) -> GraphflowError:
 
 def _check_dtypes(outs: Sequence[Variable], wrt: Sequence[Variable]) -> None:
     for v in outs:
-        if v.dtype.kind != "f":
+        if not is_float(v.dtype):
             raise _complain(DTypeError(f"grad: {v.label} has the integer type {v.type}, which has no gradient", hint="cast to a float dtype before the operation that should be differentiated"), v)
     for v in wrt:
         if not isinstance(v, Variable):
             raise _complain(GraphError(f"grad: {v!r:.60} is not a Variable", hint="differentiate with respect to placeholders, shared variables or results"))
-        if v.dtype.kind != "f":
+        if not is_float(v.dtype):
             raise _complain(DTypeError(f"grad: no gradient with respect to {v.label}, whose type {v.type} is not float", hint="declare it as 'float32', or take it out of wrt"), v)
 
 
@@ -199,22 +202,31 @@ def hvp(cost: Variable, wrt: Sequence[Variable], vectors: Sequence[Any]) -> list
 
 
 def jacobian(output: Variable, wrt: Variable | Sequence[Variable]) -> Any:
-    """d output / d wrt with shape `output.shape + wrt.shape`; the output's size must be static.
+    """d output / d wrt with shape `output.shape + wrt.shape`.
 
-    One reverse pass per element of the output.
+    One reverse pass per element of the output, in a loop if they are many or their number is known only at run time.
     """
+    from graphflow.ops.control import scan
+    from graphflow.ops.creation import arange
+    from graphflow.ops.elementwise import cast
     from graphflow.ops.joining import stack
+    from graphflow.ops.logic import equal
     from graphflow.ops.shape import reshape
 
     many = isinstance(wrt, list | tuple)
     targets: list[Variable] = as_list(wrt)
     n = output.size
-    if not isinstance(n, int):
-        raise _complain(ShapeError(f"jacobian: the size of {output.label} {output.type} is known only at run time", hint="give the placeholder static sizes, or use gf.vjp / gf.jvp"), output)
     flat = reshape(output, (n,))
-    rows = [vjp(flat[i], targets) for i in range(n)]
-    found = [reshape(stack([row[j] for row in rows]), (*output.shape, *v.shape)) for j, v in enumerate(targets)]
-    return found if many else found[0]
+
+    def row(i: Variable) -> list[Variable]:
+        return vjp(flat, targets, [cast(equal(arange(n), i), flat.dtype)])
+
+    if isinstance(n, int) and 0 < n <= UNROLLED:
+        found = [stack(parts) for parts in zip(*(vjp(flat[i], targets) for i in range(n)), strict=True)]
+    else:
+        found, _ = scan(row, sequences=arange(n), return_list=True)
+    jacobians = [reshape(rows, (*output.shape, *v.shape)) for rows, v in zip(found, targets, strict=True)]
+    return jacobians if many else jacobians[0]
 
 
 def hessian(cost: Variable, wrt: Variable | Sequence[Variable]) -> Any:

@@ -8,7 +8,7 @@ Here atoms leave from the newest to the oldest, and every bound an atom has is t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from math import gcd
 
 from graphflow.compiler.kernel import I64, Call, Const, Expr, Index, Var
@@ -121,6 +121,15 @@ def _multiples(size: Size, fact: Dim) -> list[Size]:
     return [fact * c for c in sorted({terms[m] // c for m, c in fact.terms.items() if m in terms and terms[m] % c == 0}) if c > 0]
 
 
+def _nested_quotients(size: Dim) -> Iterator[Size]:
+    """`a//b - c*(a//(b*c))` is one of 0 .. c - 1: as sizes that are not negative, for such pairs in `size`."""
+    quotients = [x for x in size.atoms() if isinstance(x, Compound) and x.kind == "//" and isinstance(x.b, int) and x.b > 0]
+    for p, q in permutations(quotients, 2):
+        if p.a == q.a and p.b != q.b and q.b % p.b == 0:
+            rest = Dim.of(p) - Dim.of(q) * (q.b // p.b)
+            yield from (rest, q.b // p.b - 1 - rest)
+
+
 class _Prover:
     def __init__(self, facts: Sequence[Size]) -> None:
         known = dict.fromkeys(sharp for fact in facts for sharp in _sharpened(fact))
@@ -135,7 +144,7 @@ class _Prover:
             return size >= 0
         if size not in self.with_facts:
             self.with_facts[size] = False  # while it is tried
-            near = [multiple for fact in self.facts for multiple in _multiples(size, fact)]
+            near = [multiple for fact in (*self.facts, *_nested_quotients(size)) if isinstance(fact, Dim) for multiple in _multiples(size, fact)]
             sums: list[Size] = [0, *near, *(a + b for a, b in combinations(near, 2))]
             self.with_facts[size] = any(self.follows(size - known, steps) for known in sums)
         return self.with_facts[size]
@@ -149,10 +158,16 @@ class _Prover:
                 return False
             self.without[size] = False  # while it is tried
             whole = _without_moduli(size)
-            self.without[size] = (whole != size and self.follows(whole, steps - 1)) or any(
+            self.without[size] = self.no_negative_factor(size, steps - 1) or (whole != size and self.follows(whole, steps - 1)) or any(
                 all((self.follows if len(bound) == 1 else self.holds)(v, steps - 1) for v in bound) for bound in self.bounds(size, False, steps - 1)
             )
         return self.without[size]
+
+    def no_negative_factor(self, size: Dim, steps: int) -> bool:
+        """Is `size` a sum of products with a square, which no bound is linear in, none of whose factors is negative?"""
+        if not any(len(set(mono)) < len(mono) for mono in size.terms):
+            return False
+        return all(c >= 0 and all(self.follows(Dim({(atom,): 1}), steps) for atom in dict.fromkeys(mono)) for mono, c in size.terms.items())
 
     def bounds(self, size: Dim, upper: bool, steps: int) -> Iterator[tuple[Size, ...]]:
         """Sets of sizes without the newest atom: `size` is never above the largest (below the smallest) of each."""

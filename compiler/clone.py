@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphflow.graph import source
-from graphflow.graph.dim import Dim, Size, Symbol
+from graphflow.graph.dim import Dim, Size, Symbol, substitute
 from graphflow.graph.errors import GraphflowError
 from graphflow.graph.op import SizeConstraints
 from graphflow.graph.traversal import toposort
 from graphflow.graph.types import TensorType
 from graphflow.graph.variable import Apply, Variable, explain
 from graphflow.ops.public import Deferred
-from graphflow.ops.sizes import as_size, value_symbol
+from graphflow.ops.sizes import UNKNOWN, as_size, value_symbol
 
 
 def dims_of_replacement(old: TensorType, new: TensorType) -> dict[Symbol, Size]:
@@ -43,8 +43,12 @@ class Cloner:
     def follow_value(self, old: Variable, new: Variable) -> None:
         """Sizes that were the value of `old` become the value of `new`."""
         symbol = value_symbol(old)
-        if symbol is not None:
-            self.dims[symbol] = as_size(new)
+        if symbol is None:
+            return
+        if symbol.hi != UNKNOWN and not hasattr(new.tag, "as_dim"):  # a bound that is known is known of the copy
+            hi = None if symbol.hi is None else substitute(symbol.hi, self.dims)
+            new.tag.as_dim = Dim.symbol(symbol.name, substitute(symbol.lo, self.dims), hi, origin=new)
+        self.dims[symbol] = as_size(new)
 
     def clone(self, outputs: Sequence[Variable]) -> list[Variable]:
         for node in toposort(outputs, stop=set(self.of)):
@@ -99,5 +103,3 @@ def transform(outputs: Sequence[Variable], visit: Callable[[Apply, list[Variable
 def clone(outputs: Sequence[Variable], replace: Mapping[Variable, Variable]) -> list[Variable]:
     """Copies of `outputs` with Variables replaced; parts that do not change are shared."""
     return Cloner(replace).clone(outputs)
-
-

@@ -20,7 +20,7 @@ from graphflow.compiler.target.instructions import (
     memory_type,
 )
 from graphflow.compiler.target.machine import Machine
-from graphflow.graph.dim import Compound, Dim, Monomial, Size, Symbol, proves_nonnegative, row_major_strides
+from graphflow.graph.dim import Compound, Dim, Monomial, Size, Symbol, proves_nonnegative, row_major_strides, substitute
 from graphflow.graph.types import DType
 
 
@@ -48,6 +48,7 @@ class Scope:
     block: BasicBlock
     certain: bool
     known: dict[str, Value] = field(default_factory=dict)
+    indices: dict[Dim, Value] = field(default_factory=dict)
 
 
 class Emitter:
@@ -63,6 +64,7 @@ class Emitter:
         self.regs: dict[K.Buffer, str] = {}
         self.lane_regs: set[K.Buffer] = set()
         self.allocas: list[str] = []
+        self.unrolled: dict[Symbol, Size] = {}
         self.lane: Symbol | None = None
         self.width = 1
         self.mask: Value | None = None
@@ -141,6 +143,7 @@ class Emitter:
             assert isinstance(s.extent, int)
             for i in range(s.extent):
                 self.env[s.var] = Value(str(i), K.I64)
+                self.unrolled[s.var] = i
                 self.block(s.body)
         elif s.kind is Kind.LANES:
             assert isinstance(s.extent, int) and self.lane is None
@@ -277,6 +280,7 @@ class Emitter:
         if b in self.lane_regs:
             assert self.lane is not None
             flat = flat * self.width + Dim.of(self.lane)
+        flat = substitute(flat, self.unrolled)
         base = self.regs[b] if b.space is Space.REG else self.pointers[b]
         stride, rest = self.lane_part(flat)
         if stride is None:
@@ -364,9 +368,15 @@ class Emitter:
 
     def index(self, size: Size) -> Value:
         """An i64 for an index expression that is the same in all lanes."""
+        size = substitute(size, self.unrolled)
         if isinstance(size, int):
             return Value(str(size), K.I64)
-        return self.polynomial(size, vector=False)
+        for scope in reversed(self.scopes):
+            if size in scope.indices:
+                return scope.indices[size]
+        made = self.polynomial(size, vector=False)
+        self.scopes[made.depth].indices[size] = made
+        return made
 
     def vector_index(self, size: Size) -> Value:
         v = self.polynomial(size, vector=True) if isinstance(size, Dim) else Value(str(size), K.I64)
@@ -471,5 +481,3 @@ def finish_module(body: str, machine: Machine) -> str:
         f"{body}\n{declarations(body)}\n"
         f'attributes #0 = {{ nounwind "no-builtins" {widths} }}\n'
     )
-
-

@@ -10,23 +10,29 @@ arguments, then the arena.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from graphflow.compiler import kernel as K
 from graphflow.compiler import memory
 from graphflow.compiler.emit import Emitter, Value
+from graphflow.compiler.entry_regions import LoopCode, load_size, write_choice
 from graphflow.compiler.library import trampoline
-from graphflow.compiler.program import Launch, Place, Program
+from graphflow.compiler.program import Call, Choice, Launch, Loop, Measure, Place, Program, Step
 from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Dim, Size
 
 # elementary operations (some 60 in a nanosecond) above which a kernel is shared out: sharing costs 0.2 us with the
 # pool of `runtime/pool.py`, and with a caller's own some microseconds
 PARALLEL_WORK, FOREIGN_PARALLEL_WORK = 120_000, 400_000
+NO_OPERAND = -(2**63)  # in the record of a failure that has no value to show
 
 
 class Entry:
     """LLVM text of the Program's one function."""
 
     parallel_work = PARALLEL_WORK
+    in_process = True  # may long loops ask Python whether a signal has come?
 
     def __init__(self, program: Program, machine: Machine, name: str, trampolines: bool = True) -> None:
         self.program, self.name = program, name
@@ -35,6 +41,8 @@ class Entry:
         self.e = Emitter(outline, machine)
         self.e.env = {d: Value(f"%d{i}", K.I64) for i, d in enumerate(program.dims)}
         self.trampolines: dict[str, str] = {}
+        self.polls = self.in_process and machine.triple.startswith("x86_64")  # elsewhere the cycle counter may not be read
+        self.locals: dict[int, str] = {}
 
     def text(self) -> str:
         e, p = self.e, self.program
@@ -42,16 +50,75 @@ class Entry:
             e.effect(f"%dp{i} = getelementptr i64, ptr %dims, i64 {i}")
             e.effect(f"%d{i} = load i64, ptr %dp{i}, align 8")
         e.effect("store i64 0, ptr %ws, align 8")
-        for launch in p.launches:
-            self.launch(launch)
-            if launch.sites:
-                self.stop_on_error(launch)
+        self.steps(p.steps)
         for source, target, size in p.copies:
             self.copy(source, target, size)
         e.scopes[-1].block.end = "ret i32 0"
         body = "\n".join(f"{b.label}:\n" + "".join(f"  {line}\n" for line in b.lines) + f"  {b.end}" for b in e.blocks)
         head = f"define i32 @{self.name}(ptr %in, ptr %out, ptr %dims, ptr %state, ptr %consts, ptr %ws, ptr %par) #0 {{\n"
         return head + body + "\n}\n" + "".join(self.trampolines.values())
+
+    def steps(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            match step:
+                case Launch():
+                    self.launch(step)
+                    if step.sites:
+                        self.stop_on_error(step)
+                case Call():
+                    self.call(step)
+                case Loop():
+                    self.loop(step)
+                case Choice():
+                    self.choice(step)
+                case Measure():
+                    self.measure(step)
+
+    def loop(self, loop: Loop) -> None:
+        LoopCode(self, loop).write()
+
+    def choice(self, choice: Choice) -> None:
+        write_choice(self, choice)
+
+    def measure(self, step: Measure) -> None:
+        """A computed size, within its bounds; the caller finds it among the Dims."""
+        e = self.e
+        e.env[step.symbol] = value = load_size(self, step.place, step.dtype)
+        number = self.program.dims.index(step.symbol)
+        self.report_dim(number, value.text)
+        for a, b, site in step.checks:
+            same = e.here(f"icmp eq i64 {e.index(a).text}, {e.index(b).text}", K.BOOL, 1).text
+            self.fail_unless(same, str(site + 1))
+
+    def report_dim(self, number: int, value: str) -> None:
+        self.e.effect(f"store i64 {value}, ptr %dp{number}, align 8")
+
+    def call(self, call: Call) -> None:
+        """Foreign code gets tables of pointers and sizes, which lie where a launch's arguments do."""
+        e = self.e
+        words = [*(("ptr", self.pointer(p)) for p in (*call.inputs, *call.outputs)), *(("i64", e.index(s).text) for s in call.sizes)]
+        tables: list[str] = []
+        for i, (t, value) in enumerate(words):
+            slot = e.fresh()
+            e.effect(f"{slot} = getelementptr i8, ptr %ws, i64 {memory.HEADER + 8 * i}")
+            e.effect(f"store {t} {value}, ptr {slot}, align 8")
+        for first in (0, len(call.inputs), len(call.inputs) + len(call.outputs)):
+            tables.append(e.fresh())
+            e.effect(f"{tables[-1]} = getelementptr i8, ptr %ws, i64 {memory.HEADER + 8 * first}")
+        scratch = "null" if call.scratch is None else self.pointer(call.scratch)
+        failed = e.here(f'call i32 @"{entry_symbol(call.symbol)}"(ptr {tables[0]}, ptr {tables[1]}, ptr {tables[2]}, ptr {scratch})', K.I64, 1).text
+        self.fail_unless(e.here(f"icmp eq i32 {failed}, 0", K.BOOL, 1).text, str(call.site + 1))
+
+    def fail_unless(self, condition: str, number: str) -> None:
+        """Return 6 with the number of a site in the record where an i1 is false."""
+        e = self.e
+        outer = e.scopes[-1].block
+        leave, go = e.new_block("failed"), e.new_block("fine")
+        outer.end = f"br i1 {condition}, label %{go.label}, label %{leave.label}"
+        slot = e.fresh()
+        leave.lines += [f"store i64 {number}, ptr %ws, align 8", f"{slot} = getelementptr i64, ptr %ws, i64 1", f"store i64 {NO_OPERAND}, ptr {slot}, align 8"]
+        leave.end = "ret i32 6"
+        e.scopes[-1].block = go
 
     def stop_on_error(self, launch: Launch) -> None:
         """After a kernel with checks: return 6, with the Program's number of the site in the record."""
@@ -68,9 +135,11 @@ class Entry:
 
     def pointer(self, place: Place) -> str:
         e = self.e
+        if place.kind == "local":
+            return self.locals[place.number]
         if place.kind == "arena":
             offset = e.index(place.offset)
-            return e.pure(f"getelementptr i8, ptr %ws, i64 {offset.text}", K.I64, 1, 0).text
+            return e.pure(f"getelementptr i8, ptr %ws, i64 {offset.text}", K.I64, 1, offset.depth).text
         table = {"in": "%in", "out": "%out", "state": "%state", "const": "%consts"}[place.kind]
         slot = e.pure(f"getelementptr ptr, ptr {table}, i64 {place.number}", K.I64, 1, 0).text
         return e.pure(f"load ptr, ptr {slot}, align 8", K.I64, 1, 0).text
@@ -128,6 +197,40 @@ class Entry:
         src, dst, n = self.pointer(source), self.pointer(target), e.index(size).text
         e.effect(f"call void @gf.copy(ptr {dst}, ptr {src}, i64 {n})")
 
+    def copy_unless_same(self, source: str, target: str, nbytes: Size) -> None:
+        e = self.e
+        same = e.here(f"icmp eq ptr {source}, {target}", K.BOOL, 1).text
+        n = e.here(f"select i1 {same}, i64 0, i64 {e.index(nbytes).text}", K.I64, 1).text
+        e.effect(f"call void @gf.copy(ptr {target}, ptr {source}, i64 {n})")
+
+
+def entry_symbol(symbol: str) -> str:
+    """The name by which the entry calls foreign code."""
+    return f"gf.extern.{symbol}"
+
+
+def runtime_text(code: str) -> str:
+    """The functions that entries in `code` call, and declarations of foreign ones."""
+    found = "".join(text for name, text in (("@gf.copy(", COPY), ("@gf.zero(", ZERO)) if name in code)
+    foreign = dict.fromkeys(re.findall(r'call i32 (@"gf\.extern\.[^"]*")', code))
+    return found + "".join(f"declare i32 {symbol}(ptr, ptr, ptr, ptr)\n" for symbol in foreign)
+
+
+ZERO = """define internal void @gf.zero(ptr %dst, i64 %n) #0 {
+entry:
+  %any = icmp sgt i64 %n, 0
+  br i1 %any, label %byte, label %end
+byte:
+  %j = phi i64 [ 0, %entry ], [ %j1, %byte ]
+  %p = getelementptr i8, ptr %dst, i64 %j
+  store i8 0, ptr %p, align 1
+  %j1 = add i64 %j, 1
+  %more = icmp ult i64 %j1, %n
+  br i1 %more, label %byte, label %end
+end:
+  ret void
+}
+"""
 
 COPY = """define internal void @gf.copy(ptr %dst, ptr %src, i64 %n) #0 {
 entry:

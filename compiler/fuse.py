@@ -15,12 +15,13 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from graphflow.graph.dim import Dim, Size, Symbol
+from graphflow.graph.dim import Dim, Size, Symbol, symbols_of
 from graphflow.graph.errors import CompileError
-from graphflow.graph.op import ContractOp, ExternOp, FoldOp, NestOp, ReshapeOp, ScalarOp, ViewOp
+from graphflow.graph.op import ContractOp, ExternOp, FoldOp, NestOp, RegionOp, ReshapeOp, ScalarOp, ViewOp
 from graphflow.graph.traversal import toposort
 from graphflow.graph.types import Shape
 from graphflow.graph.variable import Apply, Constant, Variable
+from graphflow.ops.loops import Scan
 
 MAX_COST = 800  # instructions an element takes in one group: code generation is super-linear in the size of a block
 MAX_INLINE_DEPTH = 24
@@ -34,6 +35,7 @@ class Kind(enum.Enum):
     CONTRACT = "contract"  # a sum of products, with an elementwise epilogue
     NEST = "nest"
     EXTERN = "extern"
+    REGION = "region"
 
 
 WITH_EPILOGUE = (Kind.MAP, Kind.COLUMN, Kind.CONTRACT)
@@ -110,6 +112,7 @@ class Fusion:
         self.groups: list[Group] = []
         self.group_of: dict[Variable, Group] = {}
         self.inline: dict[Variable, int] = {}  # recomputed at each use; the depth of such a chain
+        self.row_sources: dict[Variable, tuple[Variable, Size]] = {}
         self.stored_operands: dict[Variable, None] = {}  # in memory for a contraction; inlined by all others, which may run before
         self.buffered: dict[Variable, None] = {}  # what other groups, fetches and reshapes need in memory
         self.latest: dict[Shape, Group] = {}  # the newest map over a space
@@ -211,7 +214,7 @@ class Fusion:
                     yield from self.accesses(x, broadcast_index(ix, x.shape))
             case FoldOp():
                 yield from self.accesses(node.inputs[0], point(node.inputs[0].shape))
-            case ContractOp():
+            case ContractOp() | RegionOp():
                 for x in node.inputs:
                     yield from self.operand_accesses(x)
             case _:
@@ -260,6 +263,13 @@ class Fusion:
                 self.join(self.open(kind, node.outputs[0].shape, None), node, Level.FULL)
                 for v in node.outputs:  # its loops write them all, used or not
                     self.need(v)
+            case RegionOp():
+                for x in self.read_by_region(node):
+                    self.store_operand(x)
+                self.join(self.open(Kind.REGION, (), None), node, Level.FULL)
+                for v in node.outputs:
+                    if self.uses.get(v):
+                        self.need(v)
             case _:
                 raise CompileError(f"{op} has no lowering form", hint="an op must be one of the forms of graphflow.graph.op")
 
@@ -393,10 +403,42 @@ class Fusion:
 
         `contiguous`: so is memory that is strided along the last axis, which the lanes run along.
         """
-        source = self.affine_source(x, contiguous)
-        self.need(source)
-        if source in self.inline:
-            self.stored_operands[source] = None
+        self.store_operand(self.affine_source(x, contiguous))
+
+    def store_operand(self, v: Variable) -> None:
+        """`v` is read from memory by a kernel that comes now; others may inline it still."""
+        self.need(v)
+        if v in self.inline:
+            self.stored_operands[v] = None
+
+    def read_by_region(self, node: Apply) -> list[Variable]:
+        """What a loop or branch reads from memory: rows of sequences where they lie, and all else as it is."""
+        if not isinstance(node.op, Scan):
+            return list(node.inputs)
+        given = node.op.operands(node.inputs)
+        count = [] if given.count is None else [given.count]
+        return [*count, *given.carries, *(self.row_source(v)[0] for v in given.sequences), *given.constants]
+
+    def row_source(self, v: Variable) -> tuple[Variable, Size]:
+        """The memory in which the rows of an operand of a loop lie whole, seen through views of rows (slices, a flip), and
+        which row of it row `ax0` is.  One of rank 0 is its own memory."""
+        if v not in self.row_sources:
+            self.row_sources[v] = self._row_source(v)
+        return self.row_sources[v]
+
+    def _row_source(self, v: Variable) -> tuple[Variable, Size]:
+        (axis,) = axis_symbols(1)
+        row: Size = Dim.of(axis)
+        while v.owner is not None and v in self.inline and v not in self.stored_operands and isinstance(v.owner.op, ViewOp) and v.shape:
+            x = v.owner.inputs[0]
+            at = (row, *point(v.shape)[1:])
+            if not x.shape or v.owner.op.inside(at, x.shape) or x.shape[1:] != v.shape[1:]:
+                break
+            below = v.owner.op.index(at, x.shape)
+            if below[1:] != at[1:] or not symbols_of(below[0]).isdisjoint(axis_symbols(len(at))[1:]):
+                break
+            v, row = x, below[0]
+        return v, row
 
     def affine_source(self, v: Variable, contiguous: bool) -> Variable:
         """What is read at affine indices through the views below `v`: memory, or what has to be stored."""
@@ -410,7 +452,7 @@ class Fusion:
             if not all(isinstance(i, int) or all(isinstance(a, Symbol) for a in i.atoms()) for i in below):
                 break
             v, at = x, below
-        strided = contiguous and not isinstance(last, int) and at[-1] != last
+        strided = contiguous and not isinstance(last, int) and (not at or at[-1] != last)
         return start if strided else v
 
 

@@ -7,7 +7,7 @@ to points spread evenly, and counts become estimates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,7 +134,7 @@ class Iterations:
             total *= min(n, self._ways(symbols_of(size) - sizes.keys(), n))
         return min(total, self.count)
 
-    def _ways(self, symbols: set[Symbol], otherwise: int) -> int:
+    def _ways(self, symbols: Set[Symbol], otherwise: int) -> int:
         """In how many ways `symbols` are bound; `otherwise` where data decide, or too many were left out."""
         listed = [c for s, c in self.columns.items() if s in symbols]
         if len(listed) + len(symbols & self.free.keys()) < len(symbols) or (listed and not self.exact):

@@ -42,7 +42,7 @@ from typing import Any, Union
 import numpy as np
 
 from graphflow.graph.dim import Dim, Size, Symbol
-from graphflow.graph.types import DType, Shape
+from graphflow.graph.types import DType, Shape, is_half
 
 BOOL = np.dtype(bool)
 I32 = np.dtype("int32")
@@ -263,6 +263,10 @@ def call(prim: str, *args: Operand) -> Expr:
 def cast(dtype: DType, e: Expr) -> Expr:
     if e.dtype == dtype:
         return e
+    if is_half(dtype) or is_half(e.dtype):
+        from graphflow.compiler.math.half import converted  # made of the expressions defined here
+
+        return converted(dtype, e)
     if isinstance(e, Const) and dtype.kind == "f" and e.dtype.kind in "fiub":
         return const(dtype, e.value)
     return Cast(dtype, e)

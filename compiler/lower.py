@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,10 +41,11 @@ LEAST_PACKED, LEAST_PACKED_ROWS = 1 << 18, 64  # elements of the right operand, 
 
 @dataclass(frozen=True)
 class Param:
-    """A kernel parameter: the memory of `root`, seen with the shape of `buffer`."""
+    """A kernel parameter: the memory of `root`, seen with the shape of `buffer`; `over`: the value that `root` is written over."""
 
     root: Variable
     buffer: Buffer
+    over: Variable | None = None
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Lowered:
     proc: K.Proc
     params: list[Param]
     group: Group
+    after: list[Variable] = field(default_factory=list)  # scalars whose values its sizes need
 
     @property
     def stores(self) -> list[Variable]:
@@ -64,6 +66,26 @@ class Lowered:
     def work(self) -> list[Variable]:
         """Memory that only this launch needs."""
         return [p.root for p in self.params if p.buffer.mode is Mode.WORK]
+
+    @property
+    def touched(self) -> list[Variable]:
+        """All memory that this launch has to do with."""
+        return [*(p.root for p in self.params), *self.after]
+
+    @property
+    def symbols(self) -> set[Symbol]:
+        """The Dims it depends on."""
+        return set(self.proc.dims)
+
+    @property
+    def checks(self) -> bool:
+        """Does it have run-time checks?"""
+        return bool(self.proc.sites)
+
+    @property
+    def slots(self) -> int:
+        """Words that its arguments take."""
+        return len(self.params) + len(self.proc.dims) + 1
 
 
 class ScalarBuilder:
@@ -348,5 +370,3 @@ def lower(fusion: Fusion, group: Group, name: str) -> list[Lowered]:
 
     lowered: list[Lowered] = LOWERINGS[group.kind](fusion, group, name).run()
     return lowered
-
-

@@ -428,8 +428,8 @@ class Nest(ScalarBuilder):
     def value(self, ix: Size) -> Expr:
         return K.index(ix)
 
-    def position(self, value: Expr, extent: Size, message: str) -> Size:
-        """An int64 value as an index: clamped into the axis; out of range fails the run with `message`."""
+    def position(self, value: Expr, extent: Size, message: str, shown: Expr | None = None) -> Size:
+        """An int64 value as an index: clamped into the axis; out of range fails the run with `message` and the value `shown`."""
         lw = self._lowering
         v = lw.let("at", K.cast(K.I64, value))
         n = K.index(extent)
@@ -437,7 +437,7 @@ class Nest(ScalarBuilder):
         site = f"{self._name}: {message}" if not message.startswith(self._name) else message
         where = source.describe(source.here())
         lw.sites.append(f"{site}\n{where}" if where else site)
-        lw.emit(K.Check(ok, len(lw.sites) - 1, v))
+        lw.emit(K.Check(ok, len(lw.sites) - 1, v if shown is None else shown))
         var = lw.symbol("pos", 0, extent)
         clamped = K.call("max", K.const(K.I64, 0), K.call("min", n - 1, v))
         lw.emit(K.Let(var, clamped))
@@ -450,4 +450,3 @@ LOWERINGS: dict[Kind, type[Any]] = {
     Kind.CONTRACT: ContractLowering,
     Kind.NEST: NestLowering,
 }
-

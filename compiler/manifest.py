@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from graphflow.graph.dim import Compound, Dim, Size, Symbol
+from graphflow.graph.dim import Compound, Dim, Size, Symbol, floordiv, maximum, minimum, mod
 from graphflow.graph.types import TensorType
 
 VERSION = 1
 VALUE = -1  # in place of an axis: the value of an integer scalar
-Binding = tuple[str, int, int]  # ("in" | "state", number, axis or VALUE)
+Binding = tuple[str, int, int]  # ("in" | "state" | "computed", number, axis or VALUE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Manifest:
 
     `updates`: (state number, 'inplace') or (state number, number of the output that replaces it).
     The first `fetched` outputs are the user's; the others replace state of another size.
-    `work` estimates elementary operations, as an encoded size.
+    `work` estimates elementary operations, as an encoded size.  `externs`: symbols of foreign code that is called.
+    Dims bound to ("computed", k, 0) become known during a run; `bounds` are the most they may be, and `rooms` the
+    shapes that outputs may have at most.
     """
 
     name: str
@@ -58,6 +60,9 @@ class Manifest:
     sites: tuple[str, ...]
     kernels: tuple[dict[str, Any], ...]
     work: Any = 0
+    externs: tuple[str, ...] = ()
+    bounds: tuple[Any, ...] = ()
+    rooms: tuple[tuple[Any, ...], ...] = ()
     version: int = VERSION
 
     def to_json(self) -> str:
@@ -69,7 +74,7 @@ class Manifest:
         for key in ("inputs", "state", "outputs"):
             d[key] = tuple(Tensor(t["name"], t["dtype"], tuple(map(as_tuples, t["shape"]))) for t in d[key])
         d["equalities"] = tuple(Equality(as_tuples(e["a"]), as_tuples(e["b"]), e["text"]) for e in d["equalities"])
-        for key in ("updates", "dims", "sites", "kernels"):
+        for key in ("updates", "dims", "sites", "kernels", "externs", "bounds", "rooms"):
             d[key] = tuple(map(as_tuples, d[key])) if key != "kernels" else tuple(d[key])
         for key in ("workspace", "work"):
             d[key] = as_tuples(d[key])
@@ -141,8 +146,6 @@ def describe_size(encoded: Any, names: tuple[str, ...]) -> str:
 def decode_size(encoded: Any, symbols: list[Symbol]) -> Size:
     if isinstance(encoded, int):
         return encoded
-    from graphflow.graph.dim import floordiv, maximum, minimum, mod
-
     ops: dict[str, Callable[[Size, Size], Size]] = {"//": floordiv, "%": mod, "min": minimum, "max": maximum}
     total: Size = 0
     for c, atoms in encoded:
@@ -155,5 +158,3 @@ def decode_size(encoded: Any, symbols: list[Symbol]) -> Size:
 
 def tensor(name: str, type: TensorType, number: dict[Symbol, int]) -> Tensor:
     return Tensor(name, type.dtype.name, tuple(encode_size(s, number) for s in type.known_shape))
-
-

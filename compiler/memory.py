@@ -43,10 +43,11 @@ class Span:
     value: Variable
     first: int
     last: int
+    most: Size | None = None  # bytes at most, where the size is known only when some of the run has been made
 
     @property
     def size(self) -> Size:
-        return self.value.type.nbytes
+        return self.value.type.nbytes if self.most is None else self.most
 
 
 @dataclass

@@ -108,7 +108,7 @@ class _Counter:
     def mask(self, cond: Any) -> Iterator[None]:
         yield
 
-    def position(self, value: Any, extent: Size, message: str) -> Size:
+    def position(self, value: Any, extent: Size, message: str, shown: Any = None) -> Size:
         variable = Symbol("at", 0, extent)
         self.longest[variable] = extent
         return Dim.of(variable)

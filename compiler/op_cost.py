@@ -8,6 +8,7 @@
 | ViewOp     | none                                                              |
 | NestOp     | those its loops do on floats                                      |
 | ComposeOp  | the sum over its expansion                                        |
+| ExternOp   | what the class says                                               |
 | others     | not known: None                                                   |
 
 Work on integers and bools alone is not counted.
@@ -19,7 +20,7 @@ from collections.abc import Iterable
 
 from graphflow.compiler.nest_cost import nest_flops
 from graphflow.graph.dim import Dim, Size
-from graphflow.graph.op import ComposeOp, ContractOp, FoldOp, NestOp, ScalarOp, ViewOp
+from graphflow.graph.op import ComposeOp, ContractOp, ExternOp, FoldOp, NestOp, ScalarOp, ViewOp
 from graphflow.graph.traversal import toposort
 from graphflow.graph.types import TensorType, is_float
 from graphflow.graph.variable import Apply, Variable
@@ -51,6 +52,8 @@ def flops(node: Apply) -> Size | None:
 
 def _cost_of_body(node: Apply) -> Size | None:
     op = node.op
+    if isinstance(op, ExternOp):
+        return op.flops(*(v.type for v in node.inputs))
     if isinstance(op, NestOp):
         return nest_flops(op, node.inputs, node.outputs)
     if isinstance(op, ComposeOp):

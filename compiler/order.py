@@ -11,10 +11,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from graphflow.compiler import memory
-from graphflow.compiler.lower import Lowered
-from graphflow.graph.variable import Shared, Variable
+from graphflow.graph.variable import Constant, Shared, Variable
 
 
 @dataclass(eq=False)
@@ -25,23 +25,44 @@ class Job:
     reads: dict[Variable, int] = field(default_factory=dict)
     makes: dict[Variable, int] = field(default_factory=dict)
     needs: set[int] = field(default_factory=set)
-    state_read: set[Shared] = field(default_factory=set)
-    state_written: set[Shared] = field(default_factory=set)
+    state_read: set[Variable] = field(default_factory=set)
+    state_written: set[Variable] = field(default_factory=set)
     checks: bool = False
 
 
-def launch_order(kernels: Sequence[Lowered], written: Mapping[Variable, Sequence[Shared]], kept: Collection[Variable]) -> list[Lowered]:
-    """`kernels`, which can run in the order given, in the better of two orders.
+class Lowered(Protocol):
+    """A step before it is placed: the memory it makes, works in and touches, and whether it may fail."""
 
-    `written`: values that become state.  `kept`: values whose memory is not the arena's.
+    @property
+    def stores(self) -> list[Variable]: ...
+    @property
+    def work(self) -> list[Variable]: ...
+    @property
+    def touched(self) -> list[Variable]: ...
+    @property
+    def checks(self) -> bool: ...
+
+
+OneStep = TypeVar("OneStep", bound=Lowered)
+
+
+def launch_order(steps: Sequence[OneStep], written: Mapping[Variable, Sequence[Variable]], kept: Collection[Variable]) -> list[OneStep]:
+    """`steps`, which can run in the order given, in the better of two orders.
+
+    `written`: values that become state, or carries.  `kept`: values whose memory is not the arena's.
     """
-    jobs = jobs_of([([*k.stores, *k.work], [p.root for p in k.params]) for k in kernels], written, kept)
-    for job, kernel in zip(jobs, kernels, strict=True):
-        job.checks = bool(kernel.proc.sites)
-    return [kernels[job.number] for job in scheduled(jobs)]
+    jobs = jobs_of([([*s.stores, *s.work], s.touched) for s in steps], written, kept)
+    for job, step in zip(jobs, steps, strict=True):
+        job.checks = step.checks
+    return [steps[job.number] for job in scheduled(jobs)]
 
 
-def jobs_of(launches: Sequence[tuple[Sequence[Variable], Iterable[Variable]]], written: Mapping[Variable, Sequence[Shared]], kept: Collection[Variable], dim: int = memory.GUIDE) -> list[Job]:
+def cell_of(leaf: Variable) -> Variable:
+    """The state that a leaf reads, or a body's operand itself."""
+    return leaf.state if isinstance(leaf, Shared) else leaf
+
+
+def jobs_of(launches: Sequence[tuple[Sequence[Variable], Iterable[Variable]]], written: Mapping[Variable, Sequence[Variable]], kept: Collection[Variable], dim: int = memory.GUIDE) -> list[Job]:
     """A Job for each launch, given as the values it stores and the memory it touches; sizes are those where every Dim is `dim`."""
     maker = {v: i for i, (stores, _) in enumerate(launches) for v in stores}
     size = {v: 0 if v in written or v in kept else memory.guide_size(v.type.nbytes, dim) for v in maker}
@@ -50,13 +71,13 @@ def jobs_of(launches: Sequence[tuple[Sequence[Variable], Iterable[Variable]]], w
         job = Job(i, makes={v: size[v] for v in stores})
         jobs.append(job)
         for v in dict.fromkeys(touched):
-            if isinstance(v, Shared):
-                job.state_read.add(v.state)
+            if v.owner is None and v not in maker and not isinstance(v, Constant):
+                job.state_read.add(cell_of(v))
             elif maker.get(v, i) != i:
                 job.reads[v] = size[v]
                 job.needs.add(maker[v])
         for v in stores:
-            job.state_written.update(s.state for s in written.get(v, ()))
+            job.state_written.update(cell_of(s) for s in written.get(v, ()))
     return jobs
 
 
@@ -85,8 +106,8 @@ class _Queue:
         self.users: list[list[int]] = [[] for _ in jobs]
         self.missing = [len(job.needs) for job in jobs]
         self.readers: dict[Variable, set[int]] = {}
-        self.state_readers: dict[Shared, set[int]] = {}
-        self.writers: dict[Shared, int] = {}
+        self.state_readers: dict[Variable, set[int]] = {}
+        self.writers: dict[Variable, int] = {}
         self.checks = {job.number for job in jobs if job.checks}
         for job in jobs:
             for i in job.needs:

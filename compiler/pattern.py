@@ -125,7 +125,7 @@ class Call(Pattern):
 
     @property
     def op(self) -> type[Op]:
-        return OP_CLASSES[self.name]
+        return OP_CLASSES.get(self.name) or _users_op(self.name)
 
     def __str__(self) -> str:
         if self.name in _INFIX:
@@ -134,6 +134,14 @@ class Call(Pattern):
             (arg,) = self.args
             return f"-({arg})" if isinstance(arg, Call) and (arg.name in _INFIX or arg.name == "negative") else f"-{arg}"
         return f"{self.name}({', '.join([*map(str, self.args), *(f'{k}={v}' for k, v in self.params.items())])})"
+
+
+def _users_op(name: str) -> type[Op]:
+    """The op class a user has registered last under a name; raises CompileError if there is none."""
+    found = [c for c in REGISTRY.classes if c.name == name]
+    if not found:
+        raise CompileError(f"no op has the name {name!r}", hint="patterns are written with the names of op classes; see gf.extending")
+    return found[-1]
 
 
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
@@ -245,7 +253,7 @@ def build(pattern: Pattern, bound: Bound) -> Any:
         return pattern.value
     assert isinstance(pattern, Call)
     args = [build(a, bound) for a in pattern.args]
-    if not pattern.params:
+    if not pattern.params and pattern.name in PUBLIC:
         return PUBLIC[pattern.name](*args)
     params = {k: bound[v.name] if isinstance(v, Param) else v for k, v in pattern.params.items()}
     return pattern.op(**params)(*args)

@@ -77,7 +77,9 @@ def to_text(proc: Proc) -> str:
 
 
 def dtype_text(dtype: DType) -> str:
-    return "bool" if dtype.kind == "b" else f"{dtype.kind}{8 * dtype.itemsize}"
+    if dtype.kind in "bV":
+        return "bool" if dtype.kind == "b" else "bf16"
+    return f"{dtype.kind}{8 * dtype.itemsize}"
 
 
 class Printer:

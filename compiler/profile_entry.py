@@ -3,24 +3,27 @@
 Times go to a record of int64 words at the imported symbol `gf.profile`, in nanoseconds of the system's
 monotonic clock:
 
-    word 0               how many chunks were recorded
-    words 1, 2           two readings of the clock at the beginning: what one reading takes
-    words 3 + 2i, 4 + 2i before and after event i: the launches in order, then the copies into state
-    then                 (event, thread, from, to) of each chunk that a thread ran of a shared launch
+    word 0       how many chunks were recorded
+    words 1, 2   two readings of the clock at the beginning: what one reading takes
+    then         (when it first began, how long it took, how often it ran) of each event: the launches and foreign calls in
+                 order, then the copies into state
+    then         (event, thread, from, to) of each chunk that a thread ran of a shared launch
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from graphflow.compiler.entry import Entry
-from graphflow.compiler.program import Launch, Place, Program
+from graphflow.compiler.program import Call, Launch, Place, Program, Step, walk
 from graphflow.compiler.target.machine import Machine
 from graphflow.graph.dim import Size
 from graphflow.graph.errors import GraphflowError
 
 CHUNKS = 4096  # recorded of one call; more are dropped
-FIRST = 3  # the word of the first event
+FIRST, EVENT = 3, 3  # the word of the first event; words of each
 SYMBOL, CLOCK = "gf.profile", "clock_gettime"
 
 
@@ -32,6 +35,15 @@ def clock_id() -> int:
     return found
 
 
+def events(program: Program) -> list[Launch | Call]:
+    """What is timed, in order, before the copies."""
+    return events_in(program.steps)
+
+
+def events_in(steps: Sequence[Step]) -> list[Launch | Call]:
+    return [step for step in walk(steps) if isinstance(step, Launch | Call)]
+
+
 def words(program: Program) -> int:
     """The size of the record."""
     return chunks_at(program) + 4 * CHUNKS
@@ -39,7 +51,7 @@ def words(program: Program) -> int:
 
 def chunks_at(program: Program) -> int:
     """The word at which chunks begin."""
-    return FIRST + 2 * (len(program.launches) + len(program.copies))
+    return FIRST + EVENT * (len(events(program)) + len(program.copies))
 
 
 class ProfiledEntry(Entry):
@@ -49,26 +61,32 @@ class ProfiledEntry(Entry):
         super().__init__(program, machine, name, trampolines)
         self.event = 0
         self.chunk_functions: list[str] = []
-        self.stamp(1)
-        self.stamp(2)
+        for word in (1, 2):
+            self.e.effect(f"call void @gf.stamp(i64 {word})")
 
     def text(self) -> str:
         return super().text() + "".join(self.chunk_functions) + _runtime(chunks_at(self.program))
 
-    def stamp(self, word: int) -> None:
-        self.e.effect(f"call void @gf.stamp(i64 {word})")
+    @contextmanager
+    def clock(self) -> Iterator[None]:
+        """What is emitted inside is the next event."""
+        word, since = FIRST + EVENT * self.event, self.e.fresh()
+        self.e.effect(f"{since} = call i64 @gf.begin(i64 {word})")
+        yield
+        self.e.effect(f"call void @gf.end(i64 {word}, i64 {since})")
+        self.event += 1
 
     def launch(self, launch: Launch) -> None:
-        self.stamp(FIRST + 2 * self.event)
-        super().launch(launch)
-        self.stamp(FIRST + 2 * self.event + 1)
-        self.event += 1
+        with self.clock():
+            super().launch(launch)
+
+    def call(self, call: Call) -> None:
+        with self.clock():
+            super().call(call)
 
     def copy(self, source: Place, target: Place, size: Size) -> None:
-        self.stamp(FIRST + 2 * self.event)
-        super().copy(source, target, size)
-        self.stamp(FIRST + 2 * self.event + 1)
-        self.event += 1
+        with self.clock():
+            super().copy(source, target, size)
 
     def team_call(self, lines: list[str], launch: Launch, pointers: list[str], dims: list[str], extent: str) -> None:
         """As ever, with a function that times each chunk in place of the kernel's own."""
@@ -106,6 +124,33 @@ define internal void @gf.stamp(i64 %word) #0 {{
   %now = call i64 @gf.now()
   %p = getelementptr i64, ptr @{SYMBOL}, i64 %word
   store i64 %now, ptr %p, align 8
+  ret void
+}}
+define internal i64 @gf.begin(i64 %word) #0 {{
+  %p = getelementptr i64, ptr @{SYMBOL}, i64 %word
+  %count.p = getelementptr i64, ptr %p, i64 2
+  %count = load i64, ptr %count.p, align 8
+  %first = icmp eq i64 %count, 0
+  br i1 %first, label %keep, label %end
+keep:
+  call void @gf.stamp(i64 %word)
+  br label %end
+end:
+  %now = call i64 @gf.now()
+  ret i64 %now
+}}
+define internal void @gf.end(i64 %word, i64 %since) #0 {{
+  %now = call i64 @gf.now()
+  %took = sub i64 %now, %since
+  %p = getelementptr i64, ptr @{SYMBOL}, i64 %word
+  %total.p = getelementptr i64, ptr %p, i64 1
+  %total = load i64, ptr %total.p, align 8
+  %total1 = add i64 %total, %took
+  store i64 %total1, ptr %total.p, align 8
+  %count.p = getelementptr i64, ptr %p, i64 2
+  %count = load i64, ptr %count.p, align 8
+  %count1 = add i64 %count, 1
+  store i64 %count1, ptr %count.p, align 8
   ret void
 }}
 define internal void @gf.chunk_done(i64 %event, i64 %from) #0 {{

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from graphflow.compiler.clone import Cloner
 from graphflow.graph.errors import FeedError
 from graphflow.graph.op import Array, ComposeOp
+from graphflow.graph.region import Region
 from graphflow.graph.traversal import leaves, toposort
 from graphflow.graph.types import TensorType
 from graphflow.graph.variable import Constant, Placeholder, Variable, origin_of
@@ -34,6 +35,24 @@ def evaluate(outputs: Sequence[Variable], values: Mapping[Variable, Any]) -> lis
     fixed = Cloner(replace).clone(outputs)
     run(fixed, arrays)
     return [arrays[v] for v in fixed]
+
+
+def interpreter(region: Region) -> Callable[[Sequence[Any]], list[Array]]:
+    """The body of a loop or branch as a function of arrays; graphs for the shapes that come are kept."""
+    graphs: dict[tuple[Any, ...], tuple[list[Variable], list[Variable]]] = {}
+
+    def call(values: Sequence[Any]) -> list[Array]:
+        arrays = [np.asarray(value, p.dtype) for value, p in zip(values, region.inputs, strict=True)]
+        key = tuple(a.shape for a in arrays)
+        if key not in graphs:
+            stand_ins: list[Variable] = [Placeholder(TensorType(p.dtype, a.shape), p.name) for p, a in zip(region.inputs, arrays, strict=True)]
+            graphs[key] = stand_ins, Cloner(dict(zip(region.inputs, stand_ins, strict=True))).clone(region.outputs)
+        stand_ins, outputs = graphs[key]
+        known = dict(zip(stand_ins, arrays, strict=True))
+        run(outputs, known)
+        return [known[v] for v in outputs]
+
+    return call
 
 
 def run(outputs: Sequence[Variable], arrays: dict[Variable, Array]) -> None:

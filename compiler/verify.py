@@ -16,7 +16,7 @@ Accesses that cannot be proved in bounds are no error; `unproven_accesses` lists
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -239,7 +239,7 @@ class _Verifier:
     def depends(self, at: tuple[Size, ...], loop: For) -> bool:
         return loop.var in self.closure({s for i in at for s in symbols_of(i)})
 
-    def closure(self, symbols: set[Symbol]) -> set[Symbol]:
+    def closure(self, symbols: Set[Symbol]) -> set[Symbol]:
         """`symbols` and those that the Lets among them are computed from."""
         found: set[Symbol] = set()
         pending = list(symbols)
@@ -250,7 +250,7 @@ class _Verifier:
                 pending += expr_symbols(self.lets[s]) if s in self.lets else ()
         return found
 
-    def uniform(self, symbols: set[Symbol], cond: Expr | None = None) -> None:
+    def uniform(self, symbols: Set[Symbol], cond: Expr | None = None) -> None:
         """No lane variable among `symbols`, and no register of a lane read by what they stand for."""
         lane = next((at for at, loop in enumerate(self.loops) if loop.kind is Kind.LANES), None)
         if lane is None:

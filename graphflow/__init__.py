@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 # name -> module that defines it, for everything that is not a function of graphflow.ops
 _WHERE = {
     **dict.fromkeys(["placeholder", "constant", "shared", "Variable", "Apply", "name_scope", "as_variable", "Placeholder", "Constant", "Shared"], "graphflow.graph.variable"),
-    **dict.fromkeys(["Op", "Sample", "In", "ScalarOp", "FoldOp", "ContractOp", "ViewOp", "NestOp", "ComposeOp", "register"], "graphflow.graph.op"),
+    **dict.fromkeys(["Op", "Sample", "In", "ScalarOp", "FoldOp", "ContractOp", "ViewOp", "NestOp", "ExternOp", "ComposeOp", "register"], "graphflow.graph.op"),
     **dict.fromkeys(["TensorType"], "graphflow.graph.types"),
     **dict.fromkeys(["Dim"], "graphflow.graph.dim"),
     **dict.fromkeys(
@@ -29,6 +29,8 @@ _WHERE = {
         "graphflow.graph.errors",
     ),
     **dict.fromkeys(["grad", "vjp", "jvp", "jacobian", "hessian", "hvp"], "graphflow.compiler.autodiff"),
+    **dict.fromkeys(["scan", "while_loop", "cond", "until"], "graphflow.ops.control"),
+    "scan_checkpoints": "graphflow.ops.checkpoints",
     **dict.fromkeys(["clone"], "graphflow.compiler.clone"),
     **dict.fromkeys(["Session", "default_store"], "graphflow.runtime.session"),
     **dict.fromkeys(["function", "Function"], "graphflow.runtime.function"),
@@ -36,11 +38,12 @@ _WHERE = {
     **dict.fromkeys(["verify_grad"], "graphflow.runtime.verify_grad"),
     **dict.fromkeys(["profile"], "graphflow.profiling"),
     **dict.fromkeys(["draw"], "graphflow.draw"),
+    **dict.fromkeys(["explain"], "graphflow.explain"),
     **dict.fromkeys(["dprint"], "graphflow.dprint"),
     **dict.fromkeys(["export"], "graphflow.bundle"),
     **dict.fromkeys(["config"], "graphflow.configuration"),
 }
-_MODULES = {"nn": "graphflow.ops.nn", "random": "graphflow.ops.random", "keras": "graphflow.keras"}
+_MODULES = {"nn": "graphflow.ops.nn", "linalg": "graphflow.ops.linalg", "random": "graphflow.ops.random", "keras": "graphflow.keras", "extending": "graphflow.extending"}
 
 
 def __getattr__(name: str) -> _Any:

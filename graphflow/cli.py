@@ -1,4 +1,4 @@
-"""The command line: `graphflow draw`, `export`, `run`, `info`; `python -m graphflow` is the same."""
+"""The command line: `graphflow draw`, `explain`, `export`, `run`, `info`; `python -m graphflow` is the same."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--pass", dest="pass_", metavar="NAME", help="the graph after this pass of the compiler")
     p.set_defaults(command=draw)
 
+    p = commands.add_parser("explain", help="write a page about how something is compiled")
+    p.add_argument("what", metavar="FILE.py:NAME", help="a function, model or Variable that a file defines")
+    p.add_argument("-o", "--output", required=True, metavar="X.html")
+    p.set_defaults(command=explain)
+
     p = commands.add_parser("export", help="write standalone kernels")
     p.add_argument("what", metavar="FILE.py:NAME", help="a function or model that a file defines")
     p.add_argument("-o", "--output", required=True, metavar="DIR")
@@ -69,6 +74,11 @@ def draw(options: argparse.Namespace) -> None:
     what, _ = load(options.what)
     graphflow.draw(what, options.output, options.pass_)
     print(options.output)
+
+
+def explain(options: argparse.Namespace) -> None:
+    what, _ = load(options.what)
+    print(graphflow.explain(what, options.output))
 
 
 def export(options: argparse.Namespace) -> None:

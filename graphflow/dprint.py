@@ -7,7 +7,8 @@
     │     └─ x [D]
     └─ 128.0 [E] float32[] constant
 
-An id names one Variable; a sub-tree that was shown before is an id and `···`.
+An id names one Variable; a sub-tree that was shown before is an id and `···`.  The bodies of loops and branches follow
+below, each under the id of its node.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from graphflow.draw.fetches import named_outputs
+from graphflow.graph.op import RegionOp
 from graphflow.graph.variable import Apply, Constant, Placeholder, Shared, Variable
 
 _DEPTH_DRAWN = 24  # below, the depth is a number: indentation would grow with the square of a chain's length
@@ -33,6 +35,7 @@ def dprint(fetches: Any, file: TextIO | None = None) -> str:
     tree = _Tree()
     for name, v in named_outputs(fetches):
         tree.show(v, f"{name} = " if name and name != v.name else "")
+    tree.show_bodies()
     text = "\n".join(tree.lines) + "\n"
     (sys.stdout if file is None else file).write(text)
     return text
@@ -44,6 +47,7 @@ class _Tree:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.ids: dict[Variable | Apply, str] = {}
+        self.with_bodies: list[Apply] = []
 
     def show(self, root: Variable, title: str) -> None:
         """One tree, depth first, with a stack of its own."""
@@ -57,6 +61,8 @@ class _Tree:
             self.lines.append(before + _describe(v, number, seen))
             if seen or v.owner is None:
                 continue
+            if isinstance(v.owner.op, RegionOp):
+                self.with_bodies.append(v.owner)
             inputs = v.owner.inputs
             for i in range(len(inputs) - 1, -1, -1):
                 last = i == len(inputs) - 1
@@ -65,6 +71,16 @@ class _Tree:
                     stack.append((inputs[i], f"⋯ {depth + 1} {corner}", "", depth + 1))
                 else:
                     stack.append((inputs[i], indent + corner, indent + below, depth + 1))
+
+    def show_bodies(self) -> None:
+        """The bodies of all nodes shown, those inside them included."""
+        for node in self.with_bodies:  # grows on the way
+            assert isinstance(node.op, RegionOp)
+            for number, region in enumerate(node.op.regions):
+                which = f" {number}" if len(node.op.regions) > 1 else ""
+                self.lines += ["", f"body{which} of {node.op.name} [{self.ids[node]}]: {', '.join(f'{p.label} {p.type}' for p in region.inputs)}"]
+                for i, v in enumerate(region.outputs):
+                    self.show(v, f"result {i} = ")
 
 
 def _describe(v: Variable, number: str, seen: bool) -> str:

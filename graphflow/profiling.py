@@ -33,14 +33,14 @@ def _resolve(what: Any, values: Sequence[Any]) -> tuple[Function, Sequence[Any]]
     if isinstance(what, Function):
         return what, values
     if hasattr(what, "train_step") and hasattr(what, "predict_step"):
-        return _step(what, values)
+        return model_step(what, values)
     if isinstance(what, Variable | list | tuple | dict) and all(isinstance(v, Mapping) for v in values) and len(values) <= 1:
         feeds = values[0] if values else {}
         return Session(store=current_store()).make_callable(what, list(feeds)), list(feeds.values())
     raise GraphError(f"profile: {what!r:.60} cannot be run", hint="pass a gf.function and its arguments, a model and a batch, or fetches and feeds")
 
 
-def _step(model: Any, batch: Sequence[Any]) -> tuple[Function, Sequence[Any]]:
+def model_step(model: Any, batch: Sequence[Any]) -> tuple[Function, Sequence[Any]]:
     """What a model runs for a batch."""
     from graphflow.keras.engine.data import inputs_feed, training_feed
 

@@ -32,14 +32,17 @@ from graphflow.compiler.library import Code, Library
 from graphflow.compiler.manifest import Manifest, as_tuples
 from graphflow.compiler.print import to_text
 from graphflow.compiler.program import Program
+from graphflow.compiler.rules.user import USER
 from graphflow.compiler.target.machine import Loaded, host
 from graphflow.configuration import config
 from graphflow.graph import source
 from graphflow.graph.dim import Compound, Dim, Size, Symbol
-from graphflow.graph.op import REGISTRY, Array, Op
+from graphflow.graph.op import FORMS, REGISTRY, Array, ComposeOp, ExternOp, NestOp, Op, RegionOp
+from graphflow.graph.region import Region
 from graphflow.graph.traversal import toposort
 from graphflow.graph.types import TensorType
 from graphflow.graph.variable import Constant, Placeholder, Shared, Variable
+from graphflow.ops.sizes import is_value
 
 MAX_BYTES = 1 << 30  # the oldest entries leave above this
 RECENT = 256  # programs this process keeps loaded for graphs that are built again
@@ -117,6 +120,8 @@ class Canonical:
             return [self.parameter(v) for v in value]
         if isinstance(value, np.dtype):
             return "dtype", value.str
+        if isinstance(value, Region):
+            return self.region(value)
         if isinstance(value, slice):
             return "slice", self.parameter((value.start, value.stop, value.step))
         if value is None or isinstance(value, bool | int | float | str | np.number):
@@ -137,9 +142,34 @@ class Canonical:
         else:
             self.add(type(v).__name__, self.type(v.type))
 
+    def region(self, region: Region) -> Any:
+        """A body by a digest of its own; Dims, and numbers of leaves inside, go on from those outside."""
+        outer, self.hash = self.hash, hashlib.sha256()
+        self.graph(list(region.inputs), region.outputs)
+        inner, self.hash = self.hash, outer
+        return "region", inner.hexdigest()
+
+    def graph(self, inputs: Sequence[Variable], results: Sequence[Variable]) -> None:
+        """Leaves, nodes and results; constants and further leaves where they first come."""
+        for p in inputs:
+            self.leaf(p)
+        for node in toposort(results):
+            for v in node.inputs:
+                if v.owner is None:
+                    self.leaf(v)
+            self.op(node.op)
+            self.add([self.number[v] for v in node.inputs], source.line_of(node.source) if _reports_lines(node.op) else "")
+            for v in node.outputs:
+                self.number[v] = len(self.number)
+                self.add(self.type(v.type))
+        for v in results:
+            if v.owner is None:
+                self.leaf(v)
+        self.add([self.number[v] for v in results])
+
     def op(self, op: Op) -> None:
-        if type(op) not in _builtin_ops() and type(op).version is None:
-            self.cacheable = False
+        if type(op) not in _builtin_ops() and (type(op).version is None or not isinstance(op, FORMS)):
+            self.cacheable = False  # an op without a form is a call of Python, whose address is this process's
         self.add(type(op).__module__, type(op).__qualname__, type(op).version, [(k, self.parameter(v)) for k, v in op.params().items()])
 
 
@@ -148,37 +178,22 @@ def _builtin_ops() -> frozenset[type[Op]]:
     return frozenset(c for c in REGISTRY.classes if c.__module__.startswith("graphflow."))
 
 
-def canonical_key(inputs: Sequence[Placeholder], outputs: Sequence[Variable], updates: Sequence[tuple[Shared, Variable]]) -> tuple[str, list[Shared]]:
+def canonical_key(inputs: Sequence[Placeholder], outputs: Sequence[Variable], updates: Sequence[tuple[Shared, Variable]], computed: Sequence[Variable] = ()) -> tuple[str, list[Shared]]:
     """(key, shared variables in order of first use); the key is empty if the graph must not be cached."""
     c = Canonical()
     c.add(_build(), host(), config.optimize, config.fastmath, config.debug_memory, config.rematerialise)
-    for p in inputs:
-        c.leaf(p)
-    results = [*outputs, *(v for _, v in updates)]
-    for node in toposort(results):
-        for v in node.inputs:
-            if v.owner is None:
-                c.leaf(v)
-        c.op(node.op)
-        c.add([c.number[v] for v in node.inputs], source.line_of(node.source) if _reports_lines(node.op) else "")
-        for v in node.outputs:
-            c.number[v] = len(c.number)
-            c.add(c.type(v.type))
-    for v in results:
-        if v.owner is None:
-            c.leaf(v)
+    c.graph(inputs, [*outputs, *(v for _, v in updates), *computed])
     for s, _ in updates:
         c.leaf(s)
-    c.add([c.number[v] for v in results], [c.number.get(s) for s, _ in updates], [c.state.index(s.state) for s, _ in updates])
-    usable = c.cacheable and config.cache and not config.dump
+    c.add([(k, c.number.get(s.origin)) for s, k in c.symbols.items() if isinstance(s.origin, Variable) and is_value(s)])
+    c.add(len(outputs), [c.number[s] for s, _ in updates], [c.state.index(s.state) for s, _ in updates])
+    usable = c.cacheable and not USER.rules and config.cache and not config.dump
     return (c.hash.hexdigest() if usable else ""), c.state
 
 
 def _reports_lines(op: Op) -> bool:
     """Run-time checks name the user's line, so code with other lines is other code."""
-    from graphflow.graph.op import ComposeOp, NestOp
-
-    return isinstance(op, NestOp | ComposeOp)
+    return isinstance(op, NestOp | ComposeOp | ExternOp | RegionOp)
 
 
 @functools.cache

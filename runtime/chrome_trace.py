@@ -35,6 +35,8 @@ def events(profile: Profile) -> list[Event]:
     for number, call in enumerate(profile.history):
         found.append(slice_(f"call {number}", "call", 0, call.begin, call.end, {}))
         for i, (begin, end) in enumerate(call.events.tolist()):
+            if not call.counts[i]:
+                continue
             found.append(slice_(names[i], "kernel", 0, begin, end, about[i]))
             if profile.memory.held:
                 found.append({"ph": "C", "name": "arena", "pid": PROCESS, "ts": (begin - zero) / 1e3, "args": {"live bytes": profile.memory.live[i]}})

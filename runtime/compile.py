@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from graphflow.compiler.clone import Cloner
+from graphflow.compiler.entry_regions import POLL
 from graphflow.compiler.intern import Interner
 from graphflow.compiler.manifest import VALUE, Equality, Manifest, encode_size, tensor
 from graphflow.compiler.pipeline import Compilation, compile_program, module_of
-from graphflow.compiler.program import Program
+from graphflow.compiler.program import Loop, Program, walk, work_of
 from graphflow.compiler.target.machine import host
 from graphflow.compiler.unify import unified_dims
 from graphflow.configuration import config
 from graphflow.graph import source
-from graphflow.graph.dim import Compound, Dim, Size, Symbol, symbols_of
+from graphflow.graph.dim import Compound, Dim, Size, Symbol, extreme, symbols_of
 from graphflow.graph.errors import FeedError, ShapeError
+from graphflow.graph.region import Region
 from graphflow.graph.traversal import leaves, toposort
 from graphflow.graph.types import Shape, TensorType
 from graphflow.graph.variable import Apply, Placeholder, Shared, Variable, origin_of
+from graphflow.ops.elementwise import add
 from graphflow.ops.random import is_rng_state, rng_state
 from graphflow.ops.sizes import is_value, value_symbol
 from graphflow.runtime import cache
 from graphflow.runtime.executable import Executable
+
+Equal = tuple[Size, Size, str]  # two sizes, and what needs them to be equal
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,16 @@ class Specialisation:
 
 @dataclass
 class Typed:
-    """A request's graph with the types of a specialisation; `reasons`: why an input's axis must equal another."""
+    """A request's graph with the types of a specialisation; `reasons`: why an input's axis must equal another.
+
+    `computed`: the Dims that are values of scalars which the graph computes.
+    """
 
     inputs: list[Placeholder]
     outputs: list[Variable]
     updates: list[tuple[Shared, Variable]]
     reasons: dict[tuple[int, int], str]
+    computed: list[tuple[Symbol, Variable]]
 
 
 def specialise(request: Request, spec: Specialisation) -> Typed:
@@ -63,7 +75,9 @@ def specialise(request: Request, spec: Specialisation) -> Typed:
         replace[v] = made
     seen: dict[Variable, Shared] = {s: s.seen_as(TensorType(s.dtype, shape)) for s, shape in spec.state}
     replace.update(seen)
-    results = Cloner(replace).clone([*request.outputs, *(v for _, v in request.updates)])
+    wanted = [*request.outputs, *(v for _, v in request.updates)]
+    origins = [v for _, v in computed_sizes(request.inputs, wanted)]
+    results = Cloner(replace).clone([*origins, *wanted])  # the scalars first: what has their sizes follows
     unify, causes = unified_dims(toposort(results))
     reasons: dict[tuple[int, int], str] = {}
     if unify:
@@ -75,30 +89,58 @@ def specialise(request: Request, spec: Specialisation) -> Typed:
             fresh.made_at = p.made_at
             inputs[i] = fresh
         results = Cloner(dict(zip(replace.values(), [*inputs, *[replace[s] for s, _ in spec.state]], strict=True)), unify).clone(results)
+    origins, results = results[: len(origins)], results[len(origins) :]
     n = len(request.outputs)
-    return Typed(inputs, results[:n], [(seen.get(s, s), v) for (s, _), v in zip(request.updates, results[n:], strict=True)], reasons)
+    updates = [(seen.get(s, s), v) for (s, _), v in zip(request.updates, results[n:], strict=True)]
+    return Typed(inputs, results[:n], updates, reasons, [(s, v) for v in origins if (s := value_symbol(v)) is not None])
+
+
+@dataclass
+class Prepared:
+    """A request's graph as it is compiled: updates that change a size are outputs beyond those `fetched`, and replace state."""
+
+    typed: Typed
+    fetched: int
+    outputs: list[Variable]
+    updates: list[tuple[Shared, Variable]]
+    replaced: list[Shared]
+
+    def compilation(self) -> tuple[Compilation, list[Equal]]:
+        """What the passes take, and the equalities of sizes to check at entry."""
+        c = configured(self.typed.inputs, self.outputs, self.updates)
+        c.computed = self.typed.computed
+        equalities, c.checks = split_equalities(size_equalities(toposort(c.results)), c.computed)
+        return c, equalities
+
+    def manifest(self, program: Program, equalities: Sequence[Equal]) -> Manifest:
+        """The Program's manifest; the Program is told of state that it replaces unread."""
+        program.state += [unread(s) for s in self.replaced if s.state not in [known.state for known in program.state]]
+        return describe(program, self.fetched, self.replaced, equalities)
+
+
+def prepare(request: Request, spec: Specialisation) -> Prepared:
+    """The request specialised and checked, with all its updates."""
+    typed = specialise(request, spec)
+    check_leaves(typed.inputs, [*typed.outputs, *(v for _, v in typed.updates)])
+    updates = advance_random_state(typed.outputs, typed.updates)
+    return Prepared(typed, len(typed.outputs), *split_updates(typed.outputs, updates))
 
 
 def build(request: Request, spec: Specialisation, name: str) -> Executable:
     """An Executable for the request, from the disk cache or compiled now."""
-    typed = specialise(request, spec)
-    inputs, outputs, updates = typed.inputs, typed.outputs, typed.updates
-    check_leaves(inputs, [*outputs, *(v for _, v in updates)])
-    updates = advance_random_state(outputs, updates)
-    fetched = len(outputs)
-    outputs, updates, replaced = split_updates(outputs, updates)
-    key, found_state = cache.canonical_key(inputs, outputs, updates)
+    graph = prepare(request, spec)
+    typed = graph.typed
+    key, found_state = cache.canonical_key(typed.inputs, graph.outputs, graph.updates, [v for _, v in typed.computed])
     entry = (cache.recent(key) or cache.load(key)) if key else None
     if entry is not None:
         made = Executable(entry.manifest, entry.objects, entry.constants, [found_state[i] for i in entry.state], typed.reasons, entry.code)
         cache.remember(key, replace(entry, code=made.code))
         return made
-    c = configured(inputs, outputs, updates)
+    c, equalities = graph.compilation()
     if config.dump:
         cache.dump(*module_of(replace(c, interner=Interner()), "gf_main"), name)
-    equalities = size_equalities(toposort(c.results))
     program, objects = compile_program(c, "gf_main", cache.library())
-    manifest = describe(program, fetched, replaced, equalities)
+    manifest = graph.manifest(program, equalities)
     constants = [c.value for c in program.constants]
     made = Executable(manifest, objects, constants, [s.state for s in program.state], typed.reasons)
     if key:
@@ -108,9 +150,55 @@ def build(request: Request, spec: Specialisation, name: str) -> Executable:
     return made
 
 
+def unread(s: Shared) -> Shared:
+    """State that a program replaces and does not read: its present sizes do not matter."""
+    return s.seen_as(TensorType(s.dtype, tuple(Dim.symbol(f"{s.label}.{axis}") for axis in range(s.ndim))))
+
+
 def configured(inputs: list[Placeholder], outputs: list[Variable], updates: list[tuple[Shared, Variable]]) -> Compilation:
     """A compilation for this machine, by the present settings."""
     return Compilation(inputs, outputs, updates, host(), config.optimize, config.fastmath, config.debug_memory != "no-reuse", config.verify, config.rematerialise)
+
+
+def symbols_in(results: Sequence[Variable]) -> set[Symbol]:
+    """The Dims in the types and parameters of a graph, bodies included."""
+    found: set[Symbol] = set()
+
+    def look(value: Any) -> None:
+        if isinstance(value, Dim):
+            found.update(value.symbols())
+        elif isinstance(value, tuple):
+            for part in value:
+                look(part)
+        elif isinstance(value, Region):
+            found.update(symbols_in(value.outputs))
+
+    for node in toposort(results):
+        look(tuple(node.op.params().values()))
+        for v in node.outputs:
+            look(v.type.shape)
+    return found
+
+
+def computed_sizes(inputs: Sequence[Variable], results: Sequence[Variable]) -> list[tuple[Symbol, Variable]]:
+    """The Dims that are values of scalars which the graph computes, and those.  Raises ShapeError for one inside a loop's body."""
+    found: dict[Symbol, Variable] = {}
+    while True:
+        symbols = symbols_in([*results, *found.values()]) - found.keys()
+        origins = {s: s.origin for s in symbols if is_value(s) and isinstance(s.origin, Variable) and s.origin.owner is not None}
+        if not origins:
+            return sorted(found.items(), key=lambda item: item[0].serial)
+        for s, v in origins.items():
+            if any(isinstance(leaf, Placeholder) and leaf not in inputs for leaf in leaves([v])):
+                raise ShapeError(f"a size in the body of a loop is the value of {origin_of(v)}, which the body computes", hint="make it a carry of the loop, or use gf.take, gf.where and masks of a fixed size")
+            found[s] = v
+
+
+def split_equalities(equalities: Sequence[Equal], computed: Sequence[tuple[Symbol, Variable]]) -> tuple[list[Equal], list[Equal]]:
+    """Those that can be checked at entry, and those that wait for a computed size."""
+    later = {s for s, _ in computed}
+    waiting = [e for e in equalities if not (symbols_of(e[0]) | symbols_of(e[1])).isdisjoint(later)]
+    return [e for e in equalities if e not in waiting], waiting
 
 
 def check_leaves(inputs: Sequence[Placeholder], results: Sequence[Variable]) -> None:
@@ -126,10 +214,6 @@ def check_leaves(inputs: Sequence[Placeholder], results: Sequence[Variable]) -> 
 
 def advance_random_state(outputs: Sequence[Variable], updates: list[tuple[Shared, Variable]]) -> list[tuple[Shared, Variable]]:
     """A run that draws advances the step of the random state by one."""
-    import numpy as np
-
-    from graphflow.ops.elementwise import add
-
     found = [v for v in leaves([*outputs, *(v for _, v in updates)]) if isinstance(v, Shared) and is_rng_state(v)]
     if not found or any(s.state is rng_state() for s, _ in updates):
         return updates
@@ -142,8 +226,9 @@ def split_updates(outputs: list[Variable], updates: list[tuple[Shared, Variable]
     kept: list[tuple[Shared, Variable]] = []
     replaced: list[Shared] = []
     outputs = list(outputs)
+    read = {leaf.state: leaf.type for leaf in leaves([v for _, v in updates]) if isinstance(leaf, Shared)}
     for s, v in updates:
-        current = next((leaf.type for leaf in leaves([v]) if isinstance(leaf, Shared) and leaf.state is s.state), s.type)
+        current = read.get(s.state, s.type)
         if v.shape == current.shape and v.dtype == s.dtype:
             kept.append((s, v))
         else:
@@ -152,9 +237,9 @@ def split_updates(outputs: list[Variable], updates: list[tuple[Shared, Variable]
     return outputs, kept, replaced
 
 
-def size_equalities(nodes: Sequence[Apply]) -> list[tuple[Size, Size, str]]:
+def size_equalities(nodes: Sequence[Apply]) -> list[Equal]:
     """Equalities of sizes the algebra could not decide; axes that share a Dim are checked by the shapes of inputs."""
-    found: list[tuple[Size, Size, str]] = []
+    found: list[Equal] = []
     for node in nodes:
         for a, b in node.constraints:
             if a != b:
@@ -173,12 +258,13 @@ def _what_must_hold(node: Apply, a: Size, b: Size) -> str:
     return f"{name} needs the sizes {a} and {b} to be equal"
 
 
-def describe(program: Program, fetched: int, replaced: Sequence[Shared], equalities: Sequence[tuple[Size, Size, str]]) -> Manifest:
+def describe(program: Program, fetched: int, replaced: Sequence[Shared], equalities: Sequence[Equal]) -> Manifest:
     """The Program's manifest; raises ShapeError for a size no input gives."""
     symbols = list(program.dims)
     for a, b, _ in equalities:
         symbols.extend(s for s in sorted(symbols_of(a) | symbols_of(b), key=lambda s: s.serial) if s not in symbols)
-    bindings = [bind_symbol(s, program) for s in symbols]
+    measured = program.measured
+    bindings = [("computed", measured.index(s), 0) if s in measured else bind_symbol(s, program) for s in symbols]
     for kind, leaf_list in (("in", program.inputs), ("state", program.state)):
         for i, v in enumerate(leaf_list):
             for axis, size in enumerate(v.shape):
@@ -202,11 +288,15 @@ def describe(program: Program, fetched: int, replaced: Sequence[Shared], equalit
         encode_size(program.workspace, number),
         tuple(program.sites),
         kernels,
-        encode_size(sum((launch.work for launch in program.launches), start=0), number),
+        encode_size(work_of(program.steps), number),
+        (*dict.fromkeys(call.symbol for call in program.calls), *([POLL] if any(isinstance(step, Loop) for step in walk(program.steps)) else [])),
+        tuple(encode_size(extreme(Dim.of(s), measured), number) for s in measured),
+        tuple(tuple(encode_size(extreme(size, measured), number) for size in v.shape) for v in program.outputs) if measured else (),
     )
 
 
 def bind_symbol(symbol: Symbol, program: Program) -> tuple[str, int, int]:
+    """Which input or state gives a Dim, and by which axis (VALUE: by its value); raises ShapeError where none does."""
     for kind, leaf_list in (("in", program.inputs), ("state", program.state)):
         for i, v in enumerate(leaf_list):
             if value_symbol(v) is symbol:
@@ -216,12 +306,10 @@ def bind_symbol(symbol: Symbol, program: Program) -> tuple[str, int, int]:
                     return kind, i, axis
     if is_value(symbol):
         raise ShapeError(
-            f"a size or slice bound is the value of {origin_of(symbol.origin)}, which is computed by the graph",  # type: ignore[arg-type]
-            hint="bounds may be integer placeholders, shared scalars and their arithmetic",
+            f"a size or slice bound is the value of {origin_of(symbol.origin)}, which is no input of the function",  # type: ignore[arg-type]
+            hint="bounds may be integer placeholders and shared scalars; in the body of a loop take rows with gf.take, and mask what is of no use",
         )
     raise ShapeError(
         f"the size {symbol.name} is needed, but no input of the function has it",
         hint="list the placeholder it comes from among the inputs, or feed it",
     )
-
-

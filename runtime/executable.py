@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import math
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from graphflow.compiler.entry import NO_OPERAND, entry_symbol
 from graphflow.compiler.manifest import VALUE, Manifest, Tensor, size_function
 from graphflow.compiler.target.machine import Loaded
 from graphflow.configuration import config
@@ -38,12 +40,14 @@ class Executable:
         self.objects = objects
         self.state = list(state)
         self.constants = [np.ascontiguousarray(c) for c in constants]
-        self.code = code or Loaded(objects, [manifest.name], {}, f"{manifest.name}-{next(_tags)}")
+        self.code = code or Loaded(objects, [manifest.name], extern_addresses(manifest), f"{manifest.name}-{next(_tags)}")
         self._entry = _ENTRY(self.code.address(manifest.name))
         self.constant_table = _pointers(self.constants)
         self._input_shapes = [_shape_functions(t) for t in manifest.inputs]
         self._state_shapes = [_shape_functions(t) for t in manifest.state]
         self._outputs = [(np.dtype(t.dtype), _shape_functions(t)) for t in manifest.outputs]
+        self._rooms = [list(map(size_function, shape)) for shape in manifest.rooms]
+        self._bounds = [(i, size_function(manifest.bounds[number])) for i, (kind, number, _) in enumerate(manifest.dims) if kind == "computed"]
         self._equalities = [(size_function(e.a), size_function(e.b)) for e in manifest.equalities]
         self._workspace_size = size_function(manifest.workspace)
         self._free: list[Array] = []
@@ -64,6 +68,8 @@ class Executable:
             dims = self.bind(arrays, cells)
             outputs = self.allocate(dims)
             self.run(arrays, outputs, dims, cells)
+            if self._bounds:
+                outputs = self.cut(outputs, dims)
             for number, how in self.manifest.updates:
                 if isinstance(how, int):
                     cells[number].array = aligned_copy(outputs[how])
@@ -92,12 +98,17 @@ class Executable:
         """Values of the Dims, with every size checked."""
         dims: list[int] = []
         for kind, number, axis in self.manifest.dims:
+            if kind == "computed":
+                dims.append(0)
+                continue
             array = arrays[number] if kind == "in" else cells[number].array
             if axis >= array.ndim:
                 raise self._misfit(kind, number, array.shape)
             dims.append(int(array) if axis == VALUE else array.shape[axis])
             if abs(dims[-1]) > MAX_EXTENT:
                 raise ShapeError(f"axis {axis} of {self._name(kind, number)} has {dims[-1]} elements; at most {MAX_EXTENT} are supported")
+        for i, most in self._bounds:
+            dims[i] = most(dims)
         for i, (array, shape) in enumerate(zip(arrays, self._input_shapes, strict=True)):
             if array.ndim != len(shape):
                 raise self._misfit("in", i, array.shape)
@@ -129,14 +140,20 @@ class Executable:
 
     def allocate(self, dims: Sequence[int]) -> list[Array]:
         made: list[Array] = []
-        for dtype, shape in self._outputs:
+        for (dtype, _), shape in zip(self._outputs, self._rooms or [shape for _, shape in self._outputs], strict=True):
             sizes = tuple(f(dims) for f in shape)
             if any(n < 0 for n in sizes):
                 raise ShapeError(f"a result would have the shape {list(sizes)}", hint="an input is too small for what is done with it")
-            made.append(np.empty(sizes, dtype))
+            made.append(empty(sizes, dtype))
         return made
 
-    def run(self, arrays: Sequence[Array], outputs: Sequence[Array], dims: Sequence[int], cells: Sequence[Cell]) -> None:
+    def cut(self, outputs: Sequence[Array], dims: Sequence[int]) -> list[Array]:
+        """The outputs with the shapes that the run found, which left what it made at the beginning of their memory."""
+        shapes = [tuple(f(dims) for f in shape) for _, shape in self._outputs]
+        return [out if out.shape == shape else out.reshape(-1)[: math.prod(shape)].reshape(shape).copy() for out, shape in zip(outputs, shapes, strict=True)]
+
+    def run(self, arrays: Sequence[Array], outputs: Sequence[Array], dims: list[int], cells: Sequence[Cell]) -> None:
+        """Call the code; `dims` gets the sizes that it computes."""
         size = self._workspace_size(dims)
         if size > _INT64_MAX:
             raise ShapeError(f"the workspace would take {size} bytes")
@@ -149,6 +166,8 @@ class Executable:
                 self.constant_table, workspace.ctypes.data, pool.par if pool is not None else None,
             )  # fmt: skip
             self.counter[0] += 1
+            for i, _ in self._bounds:
+                dims[i] = int(table[i])
             if code != 0:
                 self.fail(workspace)
         finally:
@@ -156,9 +175,15 @@ class Executable:
                 self._free.append(workspace)
 
     def fail(self, workspace: Array) -> NoReturn:
-        """Raise the CheckError that a run has left in its workspace."""
+        """Raise the CheckError that a run has left in its workspace, or what a Python callable raised."""
+        if self.manifest.externs:
+            from graphflow.runtime.externs import take_exception
+
+            raised = take_exception()
+            if raised is not None:
+                raise raised
         site, operand = map(int, workspace[:16].view(np.int64))
-        raise CheckError(self.manifest.sites[site - 1].replace("{}", str(operand)), hint=f"the value was {operand}")
+        raise CheckError(self.manifest.sites[site - 1].replace("{}", str(operand)), hint="" if operand == NO_OPERAND else f"the value was {operand}")
 
     def lease(self, size: int) -> Array:
         """A workspace of at least `size` bytes, the one used last if it is free."""
@@ -169,6 +194,23 @@ class Executable:
         if config.debug_memory == "poison":
             workspace[:] = 0xFF  # NaN in every float dtype, -1 in ints
         return workspace
+
+
+def extern_addresses(manifest: Manifest) -> dict[str, int]:
+    """The addresses of the foreign code that a Program calls, by the symbols its entry has for them."""
+    if not manifest.externs:
+        return {}
+    from graphflow.runtime.externs import address
+
+    return {entry_symbol(symbol): address(symbol) for symbol in manifest.externs}
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Memory for a result; raises ShapeError where there is not so much."""
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError) as error:
+        raise ShapeError(f"there is no memory for a result of shape {list(shape)} of {dtype}: {error}", hint="bound sizes that the graph computes, e.g. with gf.minimum(n, most)") from None
 
 
 def _shape_functions(t: Tensor) -> list[Callable[[Any], int]]:

@@ -10,24 +10,19 @@ from typing import Any, Self
 import numpy as np
 
 from graphflow.compiler.clone import Cloner
-from graphflow.configuration import config
 from graphflow.graph import source
-from graphflow.graph.dim import Dim
-from graphflow.graph.errors import CheckError, FeedError, GraphError, ShapeError, StateError
+from graphflow.graph.errors import DTypeError, FeedError, GraphError, ShapeError, StateError
 from graphflow.graph.op import Array
-from graphflow.graph.traversal import toposort
-from graphflow.graph.types import Shape
 from graphflow.graph.variable import Placeholder, Shared, Variable, as_variable, is_tensor_like, origin_of
-from graphflow.ops.state import Assign
+from graphflow.ops.elementwise import cast
 from graphflow.runtime.batches import Batches, Stepwise
 from graphflow.runtime.buffer import as_fed_array
-from graphflow.runtime.compile import Request, Specialisation, build
-from graphflow.runtime.executable import Executable
+from graphflow.runtime.checking import checked, is_checking
+from graphflow.runtime.compile import Request
+from graphflow.runtime.compiled import Compiled
 from graphflow.runtime.fastcall import NativeCall, native_call, native_type
 from graphflow.runtime.loop import as_table
 from graphflow.runtime.store import Store, default_store
-
-MAX_SPECIALISATIONS = 4  # of axes that turned out to be 1
 
 
 def flatten(structure: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
@@ -59,128 +54,6 @@ def _rebuild(parts: Sequence[tuple[list[Any], Callable[[Sequence[Any]], Any]]], 
     for leaves, build_part in parts:
         yield build_part(values[at : at + len(leaves)])
         at += len(leaves)
-
-
-class Compiled:
-    """A request and its Executables: one for all sizes, and further ones for ranks, ones and resized state."""
-
-    def __init__(self, request: Request, name: str) -> None:
-        self.request = collect_assignments(request)
-        self.name = name
-        self._built: dict[Specialisation, Executable] = {}
-        self._fixed: dict[tuple[tuple[int, ...], ...], Specialisation] = {}
-        self._lock = threading.Lock()
-        self._ranks_known = all(v.type.shape is not None for v in self.request.inputs)
-        self._last: Specialisation | None = None  # what the last call was made with: most calls are like it
-        self.last: Executable | None = None  # what the last call that went through Python ran
-
-    @property
-    def executables(self) -> list[Executable]:
-        return list(self._built.values())
-
-    def __call__(self, arrays: Sequence[Array], store: Store) -> list[Array]:
-        spec = self._last if self._last is not None else self.specialisation(arrays, store)
-        for _ in range(8):
-            try:
-                executable = self.executable(spec)
-                results = executable(arrays, store)
-                self._last, self.last = spec if self._ranks_known else None, executable
-                break
-            except ShapeError:
-                better = self.specialisation(arrays, store)
-                if better == spec or better.state == spec.state:
-                    better = self.with_ones(better, arrays)
-                if better == spec:
-                    raise
-                spec = better
-        if config.check_nan:
-            self.refuse_nan(results)
-        return results
-
-    def executable(self, spec: Specialisation) -> Executable:
-        found = self._built.get(spec)
-        if found is None:
-            with self._lock:
-                found = self._built.get(spec)
-                if found is None:
-                    found = self._built[spec] = build(self.request, spec, self.name)
-        return found
-
-    def specialisation(self, arrays: Sequence[Array], store: Store) -> Specialisation:
-        """The declared types where they say enough; ranks as fed; state in its present sizes."""
-        shapes: list[Shape | None] = []
-        for v, array in zip(self.request.inputs, arrays, strict=True):
-            shapes.append(None if v.type.shape is not None else tuple(Dim.symbol(f"{v.label}.{i}", origin=v) for i in range(array.ndim)))
-        ranks = tuple(tuple(() if s is None else (len(s),)) for s in shapes)
-        known = self._fixed.get(ranks)
-        state = self.resized_state(store)
-        if known is None or known.state != state:
-            previous = dict(known.state) if known else {}
-            state = tuple((s, previous.get(s, shape)) for s, shape in state)
-            if known is None or known.state != state:
-                known = self._fixed[ranks] = Specialisation(known.inputs if known else tuple(shapes), state)
-        return known
-
-    def resized_state(self, store: Store) -> tuple[tuple[Shared, Shape], ...]:
-        """Shared variables whose value has other sizes than the graph was built with: those axes become Dims."""
-        found: list[tuple[Shared, Shape]] = []
-        for s in self.shared:
-            have = store.cell(s).array.shape
-            if any(isinstance(n, int) and n != m for n, m in zip(s.shape, have, strict=True)):
-                known = self.__dict__.setdefault("_resized", {})
-                changed = tuple(isinstance(n, int) and n != m for n, m in zip(s.shape, have, strict=True))
-                key = (s, changed)
-                if key not in known:
-                    known[key] = tuple(Dim.symbol(f"{s.label}.{i}", origin=s) if c else n for i, (n, c) in enumerate(zip(s.shape, changed, strict=True)))
-                found.append((s, known[key]))
-        return tuple(found)
-
-    @property
-    def shared(self) -> list[Shared]:
-        found: list[Shared] | None = self.__dict__.get("_shared")
-        if found is None:
-            from graphflow.graph.traversal import leaves
-
-            results = [*self.request.outputs, *(v for _, v in self.request.updates)]
-            found = [v for v in leaves(results) if isinstance(v, Shared)]
-            found += [s for s, _ in self.request.updates if s not in found]
-            self.__dict__["_shared"] = found
-        return found
-
-    def with_ones(self, spec: Specialisation, arrays: Sequence[Array]) -> Specialisation:
-        """Axes of run-time size that were fed with size 1 become 1: then they broadcast."""
-        shapes: list[Shape | None] = []
-        for v, array, shape in zip(self.request.inputs, arrays, spec.inputs, strict=True):
-            sizes = shape if shape is not None else v.type.shape
-            if sizes is None or len(sizes) != array.ndim:
-                return spec
-            new = tuple(1 if isinstance(s, Dim) and n == 1 else s for s, n in zip(sizes, array.shape, strict=True))
-            shapes.append(shape if new == sizes else new)
-        made = Specialisation(tuple(shapes), spec.state)
-        if made not in self._built and sum(s.inputs != spec.inputs for s in self._built) > MAX_SPECIALISATIONS * 4:
-            return spec
-        return made
-
-    def refuse_nan(self, results: Sequence[Array]) -> None:
-        for v, value in zip(self.request.outputs, results, strict=True):
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
-                what = "NaN" if np.isnan(value).any() else "infinity"
-                raise CheckError(f"{what} in {origin_of(v)}", location=v.source, hint="gf.config.check_nan asked for this check")
-
-
-def collect_assignments(request: Request) -> Request:
-    """`gf.assign` nodes among what is fetched become updates; fetched, they give the new value."""
-    updates = list(request.updates)
-    written = {s for s, _ in updates}
-    for node in toposort([*request.outputs, *(v for _, v in updates)]):
-        if isinstance(node.op, Assign):
-            target = node.inputs[0]
-            assert isinstance(target, Shared)
-            if target in written:
-                updates = [(s, v) for s, v in updates if s is not target]
-            written.add(target)
-            updates.append((target, node.outputs[0]))
-    return Request(request.inputs, request.outputs, tuple(updates))
 
 
 def _nothing(values: Sequence[Any]) -> None:
@@ -232,7 +105,7 @@ class Function:
             result = self._native(*arrays)
             if result is not NotImplemented:
                 return result
-        results = self.compiled(check_ranks(self.inputs, arrays), self.store)
+        results = self._run(check_ranks(self.inputs, arrays))
         self._repeated += 1
         if self._repeated >= self._patience:
             self._make_native()
@@ -241,7 +114,7 @@ class Function:
     def _make_native(self) -> None:
         with self._making:
             executable, native = self.compiled.last, self._native
-            if executable is None or (native is not None and not native.idle):
+            if executable is None or is_checking(self.compiled) or (native is not None and not native.idle):
                 return
             settled = native is not None and native.current
             self._repeated, self._patience = 0, min(2 * self._patience, MANY) if settled else FEW
@@ -268,12 +141,12 @@ class Function:
         return self._rebuild(self.batches(tables, batch_size).loop(epochs, shuffle))
 
     def batches(self, tables: Sequence[Any], batch_size: int) -> Batches:
-        """Batches of the rows of `tables`, ready to run; native unless sizes or `check_nan` ask for a call of each."""
+        """Batches of the rows of `tables`, ready to run; native unless sizes or a debugging setting ask for a call of each."""
         if len(tables) != len(self.inputs):
             raise FeedError(f"{self.name}: {len(tables)} tables for {len(self.inputs)} inputs", hint=f"one for each of {', '.join(v.label for v in self.inputs)}")
         arrays = [as_table(table, v) for v, table in zip(self.inputs, tables, strict=True)]
         executable = self.compiled.executable(self.compiled.specialisation(arrays, self.store))
-        if not config.check_nan:
+        if not is_checking(self.compiled):
             with suppress(ShapeError, StateError):  # where the tables are at fault, the first call says so
                 return executable.loop(arrays, batch_size, self.store)
         outputs = executable.manifest.outputs[: executable.manifest.fetched]
@@ -281,7 +154,11 @@ class Function:
 
     def _call_one(self, arrays: Sequence[Array]) -> list[Array]:
         fed = [as_fed_array(array, v.dtype, v) for v, array in zip(self.inputs, arrays, strict=True)]
-        return self.compiled(check_ranks(self.inputs, fed), self.store)
+        return self._run(check_ranks(self.inputs, fed))
+
+    def _run(self, arrays: Sequence[Array]) -> list[Array]:
+        run = checked if is_checking(self.compiled) else Compiled.__call__
+        return run(self.compiled, arrays, self.store)
 
     def _arrange(self, values: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         names = [v.name for v in self.inputs]
@@ -323,13 +200,14 @@ def function(
     updates: Mapping[Shared, Any] | Sequence[tuple[Shared, Any]] = (),
     givens: Mapping[Variable, Any] | Sequence[tuple[Variable, Any]] = (),
     name: str | None = None,
+    check_nan: bool = False,
 ) -> Function:
     """Compile a function of `inputs` that returns `outputs` and then performs `updates`.
 
     `outputs`: a Variable, None, or nested lists, tuples and dicts of them; the result has the same
     structure.  `updates`: new values of shared variables, all computed from the old ones.
     `givens`: Variables to replace before compiling.  Sizes left open are bound at each call: one
-    compilation serves every batch size.  Raises GraphError or FeedError for a wrong signature.
+    compilation serves every batch size.  `check_nan`: as the setting of that name, for this function.  Raises GraphError or FeedError for a wrong signature.
     """
     inputs = [inputs] if isinstance(inputs, Variable) else list(inputs)
     for v in inputs:
@@ -352,7 +230,9 @@ def function(
         results, pairs = everything[: len(results)], list(zip([s for s, _ in pairs], everything[len(results) :], strict=True))
         inputs = [table.get(v, v) if not isinstance(v, Placeholder) else v for v in inputs]
     structure = rebuild(results) if rebuild is not None else None
-    return Function(inputs, structure, pairs, name or "function", default_store())
+    made = Function(inputs, structure, pairs, name or "function", default_store())
+    made.compiled.check_nan = check_nan
+    return made
 
 
 def _output(v: Any) -> Variable:
@@ -362,8 +242,6 @@ def _output(v: Any) -> Variable:
 
 
 def _new_value(s: Any, value: Any) -> Variable:
-    from graphflow.ops.elementwise import cast
-
     if not isinstance(s, Shared):
         raise GraphError(f"updates: {s!r:.60} is not a shared variable", hint="make state with gf.shared(value)")
     v = as_variable(value, s.dtype) if not isinstance(value, Variable) else value
@@ -372,7 +250,5 @@ def _new_value(s: Any, value: Any) -> Variable:
     if v.dtype == s.dtype:
         return v
     if not np.can_cast(v.dtype, s.dtype, "same_kind"):
-        from graphflow.graph.errors import DTypeError
-
         raise DTypeError(f"updates: the new value of {s.label} is {v.dtype}, and it holds {s.dtype}", hint="use gf.cast")
     return cast(v, s.dtype)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphflow.compiler.memory import guide_size
 from graphflow.compiler.op_cost import flops
-from graphflow.compiler.program import Launch
+from graphflow.compiler.program import Call, Launch
 from graphflow.graph import source
 from graphflow.graph.dim import Dim, Size, Symbol, substitute
 from graphflow.graph.op import ContractOp
@@ -31,7 +30,7 @@ class KernelName:
     @property
     def place(self) -> str:
         """`file.py:12`."""
-        return f"{os.path.basename(self.file)}:{self.line}" if self.line else ""
+        return f"{source.shown_name(self.file)}:{self.line}" if self.line else ""
 
 
 def name_launch(launch: Launch, sizes: Mapping[Symbol, int]) -> KernelName:
@@ -41,6 +40,13 @@ def name_launch(launch: Launch, sizes: Mapping[Symbol, int]) -> KernelName:
     others = [title(node) for node in made_of if node is not first]
     file, line = source.line_of(first.source) if first.source else ("", 0)
     return KernelName(launch.proc.name, (title(first), *dict.fromkeys(others)), file, line)
+
+
+def name_call(call: Call) -> KernelName:
+    """The name of a foreign call."""
+    (node,) = call.group.members
+    file, line = source.line_of(node.source) if node.source else ("", 0)
+    return KernelName(call.symbol, (title(node),), file, line)
 
 
 def title(node: Apply) -> str:

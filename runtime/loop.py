@@ -178,5 +178,7 @@ def _require_lasting_sizes(manifest: Manifest) -> None:
     written = {number for number, _ in manifest.updates}
     resized = [number for number, how in manifest.updates if how != "inplace"]
     resized += [number for kind, number, axis in manifest.dims if kind == "state" and axis == VALUE and number in written]
+    if manifest.bounds:
+        raise StateError("each batch has sizes that it computes", hint="call the function for each batch")
     if resized:
         raise StateError(f"{manifest.state[resized[0]].name} gives sizes that each batch changes", hint="call the function for each batch")

@@ -186,6 +186,37 @@ def _read(source: str) -> str:
     return f"define double @gf.read.{source}(ptr %p) #0 {{\n  %v = load {_TYPE[source]}, ptr %p, align 1\n{widen}  ret double {result}\n}}\n"
 
 
+# Halves, by their bits as the kernels' casts (compiler/math/half.py): float16, and bfloat16, whose kind is V.
+_READ_HALF = {
+    "f2": """\
+  %sign.low = and i64 %w, 32768
+  %sign = shl i64 %sign.low, 48
+  %rest = and i64 %w, 32767
+  %finite = icmp ult i64 %rest, 31744
+  %bias = select i1 %finite, i64 4539628424389459968, i64 9079256848778919936
+  %high = shl i64 %rest, 42
+  %normal = add i64 %high, %bias
+  %whole = sitofp i64 %rest to double
+  %part = fmul double %whole, 0x3E70000000000000
+  %small = bitcast double %part to i64
+  %subnormal = icmp ult i64 %rest, 1024
+  %size = select i1 %subnormal, i64 %small, i64 %normal
+  %bits = or i64 %size, %sign
+  %d = bitcast i64 %bits to double
+""",
+    "V2": """\
+  %n = trunc i64 %w to i32
+  %high = shl i32 %n, 16
+  %f = bitcast i32 %high to float
+  %d = fpext float %f to double
+""",
+}
+
+
+def _read_half(source: str) -> str:
+    return f"define double @gf.read.{source}(ptr %p) #0 {{\n  %v = load i16, ptr %p, align 1\n  %w = zext i16 %v to i64\n{_READ_HALF[source]}  ret double %d\n}}\n"
+
+
 # --- rows ----------------------------------------------------------------------------------------
 VECTOR = 64  # bytes
 LANES = 16
@@ -344,6 +375,7 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "loop": lambda: _LOOP,
     "shuffle": lambda: _SHUFFLE,
     **{f"read.{t}": partial(_read, t) for t in _TYPE},
+    **{f"read.{t}": partial(_read_half, t) for t in _READ_HALF},
     **{f"rows.one.{t}": partial(_one, t) for t in ("i32", "i64")},
     **{f"rows.few.{t}": partial(_few, t) for t in ("i8", "i32")},
     "rows.many": _many,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphflow.compiler.op_cost import format_bytes
+from graphflow.compiler.profile_entry import events_in
 from graphflow.compiler.program import Program
 from graphflow.graph import source
 from graphflow.graph.dim import Size, Symbol, evaluate
@@ -75,7 +76,7 @@ class MemoryProfile:
 
 def memory_profile(program: Program, sizes: Mapping[Symbol, int], names: Sequence[KernelName], inputs: int, state: int) -> MemoryProfile:
     """The plan of a Program at the sizes of a call, which was given `inputs` bytes and found `state` bytes."""
-    held = [_held(span.value, span.size, span.first, span.last, sizes) for span in program.plan.spans]
+    held = [_held(span.value, span.size, *events_of(program, span.first, span.last), sizes) for span in program.plan.spans]
     live = [sum(h.bytes for h in held if h.first <= i <= h.last) for i in range(len(names))]
     first = min((evaluate(at, sizes) for at in program.plan.offset.values()), default=0)
     arena = evaluate(program.workspace, sizes) - first if held else 0
@@ -89,6 +90,13 @@ def memory_profile(program: Program, sizes: Mapping[Symbol, int], names: Sequenc
         sum(c.value.nbytes for c in program.constants),
         sum(evaluate(v.type.nbytes, sizes) for v in program.outputs),
     )
+
+
+def events_of(program: Program, first: int, last: int) -> tuple[int, int]:
+    """The first and last event of a range of steps: a loop is as many as there are in it."""
+    counts = [len(events_in([step])) for step in program.steps]
+    begin = sum(counts[:first])
+    return begin, max(begin, sum(counts[: last + 1]) - 1)
 
 
 def _held(v: Variable, size: Size, first: int, last: int, sizes: Mapping[Symbol, int]) -> Held:

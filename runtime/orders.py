@@ -29,6 +29,15 @@ class Orders:
         self._back: Callable[[], None] | None = None
         self._drawn = 0
 
+    @property
+    def rows(self) -> Array:
+        """The order that was drawn last; the next one is shuffled from it."""
+        return self._rows
+
+    @rows.setter
+    def rows(self, order: Array) -> None:
+        self._rows = np.array(order, np.int64)
+
     def draw(self, epochs: int) -> Array:
         """int64 [epochs, rows]; a single one if the generator cannot be set back."""
         self._back = _way_back(self._rng) if epochs > 1 else None

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from graphflow.compiler.cost import cost
-from graphflow.compiler.program import Launch, Place, Program
+from graphflow.compiler.profile_entry import events
+from graphflow.compiler.program import Call, Launch, Place, Program
 from graphflow.graph.dim import Symbol, evaluate
 from graphflow.graph.errors import GraphError
 from graphflow.graph.op import Array
 from graphflow.runtime import chrome_trace, profile_table
-from graphflow.runtime.buffer import aligned_copy, as_fed_array
+from graphflow.runtime.buffer import as_fed_array
 from graphflow.runtime.function import Function, check_ranks
-from graphflow.runtime.instrument import Call, Instrumented, now
-from graphflow.runtime.kernel_names import KernelName, name_launch
+from graphflow.runtime.instrument import Call as Timing
+from graphflow.runtime.instrument import Timed, now, sizes_of
+from graphflow.runtime.kernel_names import KernelName, name_call, name_launch
 from graphflow.runtime.memory_profile import MemoryProfile, memory_profile
 from graphflow.runtime.roofline import Bound, Roofline, roofline
-from graphflow.runtime.store import Store
 
 WARM_UP = 4  # calls that are not counted: code and data come into the caches, native calls are made
 SECONDS = 0.3  # of measured calls, where their number is not given
@@ -35,6 +36,7 @@ class Row:
     """A launch: times in seconds (median and least of `calls`), traffic in bytes, operations by dtype name.
 
     `threads`: how many had a part in it, in most calls.  `exact`: bytes and operations were counted, not estimated.
+    `trips`: how often it runs in a call, which times, bytes and operations are of.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Row:
     flops: dict[str, int]
     exact: bool
     bound: Bound
+    trips: int = 1
 
     @property
     def bytes(self) -> int:
@@ -79,7 +82,7 @@ class Profile:
     least: float
     roofline: Roofline
     memory: MemoryProfile
-    history: list[Call]
+    history: list[Timing]
     caller: int
 
     @property
@@ -112,10 +115,10 @@ def profile_function(fn: Function, values: Sequence[Any], repeat: int | None = N
     if repeat is not None and repeat < 1:
         raise GraphError(f"profile: repeat={repeat} measures nothing", hint="leave it out, or give the number of calls")
     plain = copy.copy(fn)
-    plain.store = copied_state(fn)
+    plain.store = fn.store.copy_of(fn.compiled.shared)
     plain(*values)  # says what is wrong with the values, if anything is
     arrays = check_ranks(fn.inputs, [as_fed_array(v, x.dtype, x) for x, v in zip(fn.inputs, values, strict=True)])
-    timed = Instrumented(fn.compiled.request, fn.name)
+    timed = Timed(fn.compiled.request, fn.name)
     for _ in range(WARM_UP):
         plain(*arrays)
         timed.timed(arrays, plain.store)
@@ -128,7 +131,7 @@ def profile_function(fn: Function, values: Sequence[Any], repeat: int | None = N
         plain(*arrays)
         durations.append((now() - before) * 1e-9)
         calls.append(timed.timed(arrays, plain.store))
-    sizes = program_sizes(timed, arrays, plain.store)
+    sizes = sizes_of(timed.current, timed.program, arrays, plain.store)
     found = roofline()
     rows = make_rows(timed.program, sizes, calls, found)
     if any(map(profile_table.impossible, rows)):
@@ -139,39 +142,27 @@ def profile_function(fn: Function, values: Sequence[Any], repeat: int | None = N
     return Profile(fn.name, rows, wanted, *middle(np.array(durations)), found, memory, calls[:KEPT], threading.get_ident())
 
 
-def copied_state(fn: Function) -> Store:
-    """A Store with copies of the values that `fn` reads and writes."""
-    made = Store()
-    with fn.store.lock.reading():
-        for s in fn.compiled.shared:
-            made.cell(s).array = aligned_copy(fn.store.cell(s).array)
-    return made
-
-
-def program_sizes(timed: Instrumented, arrays: Sequence[Array], store: Store) -> dict[Symbol, int]:
-    """The values of the Program's dims: a manifest binds them first, in order."""
-    values = timed.current.bind(arrays, timed.current.cells_in(store))
-    return dict(zip(timed.program.dims, values, strict=False))
-
-
-def make_rows(program: Program, sizes: Mapping[Symbol, int], calls: Sequence[Call], measured: Roofline) -> list[Row]:
+def make_rows(program: Program, sizes: Mapping[Symbol, int], calls: Sequence[Timing], measured: Roofline) -> list[Row]:
     reading = min(call.reading for call in calls)
-    times = np.maximum(np.array([call.events[:, 1] - call.events[:, 0] for call in calls]) - reading, 0) * 1e-9
+    counts = np.array([call.counts for call in calls])
+    times = np.maximum(np.array([call.events[:, 1] - call.events[:, 0] for call in calls]) - reading * counts, 0) * 1e-9
+    usual = [int(n) for n in np.median(counts, axis=0)]
     at_work = np.array([threads_at_work(call) for call in calls])
     threads = [int(n) for n in np.median(at_work, axis=0)]
     rows: list[Row] = []
-    for i, launch in enumerate(program.launches):
-        work = launch_work(launch, sizes)
+    for i, step in enumerate(events(program)):
+        work = (launch_work(step, sizes) if isinstance(step, Launch) else call_work(step, sizes)).times(usual[i])
         bound = measured.speed(threads[i]).bound(work.flops, work.read, work.written)
-        rows.append(Row(i, name_launch(launch, sizes), len(calls), *middle(times[:, i]), threads[i], work.read, work.written, work.flops, work.exact, bound))
-    for i, (_, target, size) in enumerate(program.copies, len(program.launches)):
+        name = name_launch(step, sizes) if isinstance(step, Launch) else name_call(step)
+        rows.append(Row(i, name, len(calls), *middle(times[:, i]), threads[i], work.read, work.written, work.flops, work.exact, bound, usual[i]))
+    for i, (_, target, size) in enumerate(program.copies, len(rows)):
         moved = evaluate(size, sizes)
         name = KernelName("gf.copy", (f"copy into {program.state[target.number].label}",), "", 0)
         rows.append(Row(i, name, len(calls), *middle(times[:, i]), 1, moved, moved, {}, True, measured.speed(1).bound({}, moved, moved)))
     return rows
 
 
-def threads_at_work(call: Call) -> list[int]:
+def threads_at_work(call: Timing) -> list[int]:
     """How many threads had a part in each event."""
     seen: list[set[int]] = [set() for _ in call.events]
     for chunk in call.chunks:
@@ -193,10 +184,20 @@ class Work:
     flops: dict[str, int]
     exact: bool
 
+    def times(self, n: int) -> Work:
+        return Work(n * self.read, n * self.written, {dtype: n * count for dtype, count in self.flops.items()}, self.exact)
+
+
+def call_work(call: Call, sizes: Mapping[Symbol, int]) -> Work:
+    """A foreign call's operands and results, once; what it computes is not known."""
+    (node,) = call.group.members
+    read, written = (sum(evaluate(v.type.nbytes, sizes) for v in values) for values in (node.inputs, node.outputs))
+    return Work(read, written, {}, False)
+
 
 def launch_work(launch: Launch, sizes: Mapping[Symbol, int]) -> Work:
     """What a launch does at the sizes of a call; memory that has several parameters counts once."""
-    own = {d: sizes[outer] for d, outer in zip(launch.proc.dims, launch.dims, strict=True)}
+    own = {d: sizes.get(outer, 1) for d, outer in zip(launch.proc.dims, launch.dims, strict=True)}  # a loop's row number is no size of the call
     found = cost(launch.proc, own)
     read: dict[Place, int] = {}
     written: dict[Place, int] = {}

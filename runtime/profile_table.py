@@ -26,7 +26,7 @@ def table(profile: Profile, width: int, most: int) -> str:
     sizes = [max(len(c[k]) for c in [_HEAD, total, *cells]) for k in range(len(_HEAD))]
     places = [row.name.place for row in shown]
     place = min(PLACE, max(map(len, [*places, "line"])))
-    longest = max((len(row.name.text) for row in shown), default=0)
+    longest = max((len(named(row)) for row in shown), default=0)
     ops = max(_LEAST, min(longest, width - sum(sizes) - 2 * len(sizes) - place - 6))
 
     def line(number: str, text: str, where: str, figures: tuple[str, ...]) -> str:
@@ -35,7 +35,7 @@ def table(profile: Profile, width: int, most: int) -> str:
         return f"{number:>3} {elided(text, ops):<{ops}}  {elided(where, place, left=True):<{place}}  {values}".rstrip()
 
     out = [*head(profile), "", line("#", "kernel", "line", _HEAD)]
-    out += [line(str(row.number), row.name.text, row.name.place, c) for row, c in zip(shown, cells, strict=True)]
+    out += [line(str(row.number), named(row), row.name.place, c) for row, c in zip(shown, cells, strict=True)]
     if left:
         seconds = sum(row.seconds for row in left)
         out.append(line("", f"{len(left)} shorter ones", "", (time(seconds), percent(seconds / inside), *[""] * (len(_HEAD) - 2))))
@@ -45,6 +45,11 @@ def table(profile: Profile, width: int, most: int) -> str:
 def head(profile: Profile) -> list[str]:
     lines = [f"{profile.name}: {len(profile.rows)} kernels, median of {profile.calls} calls"]
     return lines + [f"{who}: {limits}" for who, limits in profile.roofline.lines().items()]
+
+
+def named(row: Row) -> str:
+    """Its ops; with how often it runs, in a loop."""
+    return row.name.text if row.trips == 1 else f"{row.trips}× {row.name.text}"
 
 
 def impossible(row: Row) -> bool:

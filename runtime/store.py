@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -153,6 +153,14 @@ class Store:
             else:
                 cell.array = aligned_copy(array)
 
+    def copy_of(self, variables: Iterable[Shared]) -> Store:
+        """A Store of its own with copies of these values."""
+        made = Store()
+        with self.lock.reading():
+            for v in variables:
+                made.cell(v).array = aligned_copy(self.cell(v).array)
+        return made
+
     def __contains__(self, v: Shared) -> bool:
         return v.state in self._cells
 
@@ -175,5 +183,3 @@ _default = Store()
 def default_store() -> Store:
     """The Store of `gf.function`, `w.get_value()` and Keras weights outside any Session."""
     return _default
-
-

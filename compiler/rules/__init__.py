@@ -9,11 +9,12 @@ from graphflow.compiler.rules.fold import FOLD
 from graphflow.compiler.rules.recognize import RECOGNIZE
 from graphflow.compiler.rules.simplify import SIMPLIFY
 from graphflow.compiler.rules.stabilize import STABILIZE
+from graphflow.compiler.rules.user import USER
 
-RULE_SETS: list[RuleSet] = [FOLD, CANONICALIZE, SIMPLIFY, STABILIZE, RECOGNIZE, EXPAND]
+RULE_SETS: list[RuleSet] = [FOLD, CANONICALIZE, SIMPLIFY, STABILIZE, RECOGNIZE, USER, EXPAND]
 
 # First on the user's terms, then on what composed ops are made of.
 PHASES: list[list[RuleSet]] = [
-    [FOLD, CANONICALIZE, SIMPLIFY, STABILIZE, RECOGNIZE],
-    [FOLD, CANONICALIZE, SIMPLIFY, STABILIZE, EXPAND],
+    [FOLD, CANONICALIZE, SIMPLIFY, STABILIZE, RECOGNIZE, USER],
+    [FOLD, CANONICALIZE, SIMPLIFY, STABILIZE, USER, EXPAND],
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from graphflow.compiler.pattern import procedural
 from graphflow.compiler.rewrite import Replacement, RewriteOptions, Rule
 from graphflow.graph.dim import Size
-from graphflow.graph.types import DType, Shape
+from graphflow.graph.types import DType, Shape, is_float, is_half
 from graphflow.graph.variable import Apply, Variable
 from graphflow.ops.elementwise import Cast, cast
 from graphflow.ops.joining import Concatenate
@@ -235,6 +235,8 @@ def holds(wide: DType, narrow: DType) -> bool:
     """Every value of `narrow` is one of `wide`."""
     if wide == narrow or narrow.kind == "b":
         return True
+    if is_half(wide) or is_half(narrow):
+        return is_float(wide) and is_half(narrow) and not is_half(wide)
     if wide.kind == "b" or (narrow.kind == "f" and wide.kind != "f") or (narrow.kind == "i" and wide.kind == "u"):
         return False
     if wide.kind == "f":

@@ -12,14 +12,14 @@ import numpy as np
 
 from graphflow.compiler import kernel as K
 from graphflow.compiler.target.machine import Machine
-from graphflow.graph.types import DType
+from graphflow.graph.types import DType, is_half
 
 if TYPE_CHECKING:
     from graphflow.compiler.emit import Emitter, Value
 
 FLAT = np.dtype("uint64")  # the dtype slot of pointers, which have none
 
-_FLOATS = {2: "half", 4: "float", 8: "double"}
+_FLOATS = {4: "float", 8: "double"}
 _FLOAT_OPS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INT_OPS = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _FOLDED: dict[str, Callable[[int, int], int]] = {
@@ -32,6 +32,8 @@ _FLOAT_COMPARE = {"eq": "oeq", "ne": "une", "lt": "olt", "le": "ole"}
 def llvm_type(dtype: DType) -> str:
     if dtype.kind == "b":
         return "i1"
+    if is_half(dtype):
+        return "i16"  # bits that are moved; casts compute with them
     return _FLOATS[dtype.itemsize] if dtype.kind == "f" else f"i{8 * dtype.itemsize}"
 
 
@@ -41,6 +43,8 @@ def memory_type(dtype: DType) -> str:
 
 def llvm_constant(value: Any) -> str:
     """Floats by their bits (LLVM writes float32 constants as doubles)."""
+    if is_half(value.dtype):
+        return str(int(value.view(np.uint16)))
     if isinstance(value, np.floating):
         return f"0x{struct.unpack('<Q', struct.pack('<d', float(value)))[0]:016X}" if value == value else "0x7FF8000000000000"
     if isinstance(value, np.bool_):
@@ -49,7 +53,7 @@ def llvm_constant(value: Any) -> str:
 
 
 def suffix(dtype: DType, lanes: int, memory: bool = False) -> str:
-    t = (f"f{8 * dtype.itemsize}" if dtype.kind == "f" else memory_type(dtype) if memory else llvm_type(dtype)).replace("bool", "i1")
+    t = (f"f{8 * dtype.itemsize}" if dtype.kind == "f" and not is_half(dtype) else memory_type(dtype) if memory else llvm_type(dtype)).replace("bool", "i1")
     return f"v{lanes}{t}" if lanes > 1 else t
 
 
@@ -355,7 +359,6 @@ class Instructions:
         return self.e.pure(f"call i64 @llvm.vector.reduce.smax.v{v.lanes}i64(<{v.lanes} x i64> {picked.text})", v.dtype, 1, picked.depth)
 
 
-
 def is_all_true(mask: Value) -> bool:
     """Is a vector mask a constant that lets all lanes through?"""
     return mask.lanes > 1 and set(_lane_texts(mask)) == {"true"}
@@ -397,6 +400,8 @@ def _arg_types(args: str) -> list[str]:
             depth -= 1
         elif c == "," and depth == 0:
             arg = args[start:i].strip()
+            if not arg:
+                break
             types.append(arg[: arg.index(">") + 1] if arg.startswith("<") else arg.split()[0])
             start = i + 1
     return types

@@ -7,11 +7,22 @@ from collections.abc import Iterable
 
 from graphflow.bundle.object import ABI_VERSION
 from graphflow.bundle.plan import ALIGNMENT, Plan, Routine, Tensor, unique
+from graphflow.graph.errors import ExportError
+from graphflow.graph.types import DType
 
 C_TYPES = {
     "bool": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "uint8": "uint8_t",
     "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "float32": "float", "float64": "double",
 }  # fmt: skip
+
+
+def c_type(dtype: DType) -> str:
+    """The type of C for the elements; raises ExportError for the half dtypes, of which standard C has none."""
+    found = C_TYPES.get(dtype.name)
+    if found is None:
+        raise ExportError(f"C has no type for {dtype.name}", hint="cast inputs and outputs to float32; what is inside may stay")
+    return found
+
 
 _HEADER = """\
 /* {name}: computed by one call, without libraries.  Made by graphflow for {target}.
@@ -94,7 +105,7 @@ def header_text(plan: Plan) -> str:
 
 def type_text(plan: Plan, t: Tensor) -> str:
     """`float [batch][10]`"""
-    return f"{C_TYPES[t.type.dtype.name]} {''.join(f'[{plan.size_text(s)}]' for s in t.shape)}".strip()
+    return f"{c_type(t.type.dtype)} {''.join(f'[{plan.size_text(s)}]' for s in t.shape)}".strip()
 
 
 def _numbered(plan: Plan, tensors: list[Tensor]) -> list[tuple[str, int, str]]:

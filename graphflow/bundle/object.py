@@ -20,7 +20,7 @@ from graphflow.bundle.plan import ALIGNMENT, Plan, Routine
 from graphflow.bundle.sizes import DECLARATIONS, DIVIDE, SizeCode
 from graphflow.bundle.target import FeatureCheck
 from graphflow.compiler.emit import Emitter, finish_module
-from graphflow.compiler.entry import COPY, FOREIGN_PARALLEL_WORK, Entry
+from graphflow.compiler.entry import FOREIGN_PARALLEL_WORK, Entry, runtime_text
 from graphflow.compiler.program import Place
 from graphflow.compiler.target.machine import Machine, compile_module
 from graphflow.graph.dim import MAX_EXTENT, proves_nonnegative
@@ -86,6 +86,7 @@ class BundleEntry(Entry):
     """A Program's entry with state at offsets from the block `%state`, and constants in the image."""
 
     parallel_work = FOREIGN_PARALLEL_WORK
+    in_process = False
 
     def __init__(self, plan: Plan, routine: Routine, machine: Machine) -> None:
         super().__init__(routine.program, machine, f"{plan.name}.{routine.suffix}")
@@ -126,8 +127,7 @@ class Code:
         parts.append(constant_function("i32", f"{plan.name}_abi_version", str(ABI_VERSION)))
         if plan.state:
             parts.append(self.state_init())
-        if any("@gf.copy" in p for p in parts):
-            parts.append(COPY)
+        parts.append(runtime_text("".join(parts)))
         if any("@gf.floordiv" in p for p in parts):
             parts.append(DIVIDE)
         if any("with.overflow" in p for p in parts):

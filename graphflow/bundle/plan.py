@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from graphflow.bundle.target import Target
+from graphflow.compiler.assemble import assemble
 from graphflow.compiler.manifest import VALUE, Manifest
 from graphflow.compiler.pipeline import Compilation, run_passes
-from graphflow.compiler.program import Assembler, Program
+from graphflow.compiler.program import Program
 from graphflow.compiler.verify import verify
 from graphflow.configuration import config
 from graphflow.graph.dim import Dim, Size, Symbol, substitute, symbols_of
@@ -129,6 +130,8 @@ def common(run: Request, step: Request | None, ranks: Mapping[Variable, int], st
     joint = Request(inputs, (*run.outputs, *further.outputs), further.updates)
     spec = Specialisation(tuple(shape_of(v, ranks) for v in inputs), present_state(joint, store))
     typed = specialise(joint, spec)
+    if typed.computed:
+        raise ExportError(f"a size is the value of {origin_of(typed.computed[0][1])}, which the graph computes, and such functions are not exported", hint="give sizes: size=n of gf.nonzero, gf.unique ..., or a fed scalar")
     results = typed.outputs
     table = dict(zip(inputs, typed.inputs, strict=True))
     n = len(run.outputs)
@@ -166,7 +169,7 @@ def routine(suffix: str, request: Request, target: Target) -> Routine:
     c = Compilation(inputs, outputs, kept, target.machine, config.optimize, config.fastmath, rematerialise=config.rematerialise)
     equalities = size_equalities(toposort(c.results))
     run_passes(c)
-    program = Assembler(c.inputs, c.outputs, c.updates, c.machine).run()
+    program = assemble(c.inputs, c.outputs, c.updates, c.machine)
     if config.verify:
         for proc in program.kernels:
             verify(proc, final=True)

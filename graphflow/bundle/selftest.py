@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphflow.bundle.header import C_TYPES
+from graphflow.bundle.header import C_TYPES, c_type
 from graphflow.bundle.object import BAD_SHAPE, BAD_WORKSPACE, NULL_POINTER
 from graphflow.bundle.plan import ALIGNMENT, Plan
 from graphflow.bundle.trial import Trial, Trials
@@ -108,7 +108,7 @@ def _data(plan: Plan, trial: Trial) -> list[str]:
     prefix = trial.routine.suffix
     lines = [c_array(f"{prefix}_in{i}", a) for i, a in enumerate(trial.inputs)]
     for i, first in enumerate(trial.outputs[0]):
-        lines.append(f"static {C_TYPES[first.dtype.name]} {prefix}_out{i}[{max(1, first.size)}];")
+        lines.append(f"static {c_type(first.dtype)} {prefix}_out{i}[{max(1, first.size)}];")
         lines += [c_array(f"{prefix}_expected{i}_{step}", results[i]) for step, results in enumerate(trial.outputs)]
     if trial.routine.writes:
         lines += [c_array(f"{prefix}_state{i}", a) for i, a in enumerate(trial.state)]
@@ -136,7 +136,7 @@ def _calls(plan: Plan, trial: Trial) -> list[str]:
         lines += [_compare(f"{r.suffix} out[{i}]", a, f"{r.suffix}_out{i}", f"{r.suffix}_expected{i}_{step}") for i, a in enumerate(results)]
     if r.writes:
         for i, (t, a) in enumerate(zip(plan.state, trial.state, strict=True)):
-            came = f"(const {C_TYPES[a.dtype.name]} *)((const char *)state + {t.offset})"
+            came = f"(const {c_type(a.dtype)} *)((const char *)state + {t.offset})"
             lines.append(_compare(f"state {i} after {len(trial.outputs)} steps", a, came, f"{r.suffix}_state{i}"))
     return lines
 
@@ -150,7 +150,7 @@ def c_array(name: str, a: Array) -> str:
     """`static const float name[6] = {...};`, exact; C has no arrays of size 0, so those get one element."""
     values = [c_number(v) for v in a.reshape(-1)] or ["0"]
     lines = [", ".join(values[i : i + _PER_LINE]) for i in range(0, len(values), _PER_LINE)]
-    return f"static const {C_TYPES[a.dtype.name]} {name}[{len(values)}] = {{\n    " + ",\n    ".join(lines) + ",\n};"
+    return f"static const {c_type(a.dtype)} {name}[{len(values)}] = {{\n    " + ",\n    ".join(lines) + ",\n};"
 
 
 def c_number(value: np.generic) -> str:

@@ -14,7 +14,7 @@ from graphflow.graph.errors import CheckError, ExportError, ShapeError
 from graphflow.graph.op import Array
 from graphflow.graph.types import TensorType
 from graphflow.graph.variable import Variable
-from graphflow.runtime.function import Compiled
+from graphflow.runtime.compiled import Compiled
 from graphflow.runtime.store import Store
 
 STEPS = 3  # of a training step: state that is not written back shows in the second

@@ -23,6 +23,16 @@ __all__ = ["draw"]
 _DOT_UP_TO = 400  # nodes; above, `dot` may take minutes where our own layout takes seconds
 
 
+class Svg(str):
+    """The text of a picture, which notebooks show as the picture."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("<a picture: SVG>")
+
+
 def draw(
     fetches: Any,
     path: str | os.PathLike[str] | None = None,
@@ -31,8 +41,8 @@ def draw(
     variables: bool = False,
     collapse: bool | str | Sequence[str] = False,
     layout: str = "auto",
-) -> str:
-    """The SVG text of the graph of `fetches`; written to `path`, too, when one is given.
+) -> Svg:
+    """The SVG text of the graph of `fetches`; written to `path`, too, when one is given.  A notebook shows the picture.
 
     Apply nodes are boxes with op, parameters and FLOPs; placeholders are green, shared variables blue, constants
     grey, outputs have a blue border.  Edges carry the type of the result and its bytes.
@@ -54,7 +64,7 @@ def draw(
     if pass_ is not None:
         outputs, kernels = _after_pass(outputs, pass_)
     drawing = make_drawing(outputs, variables=variables, kernels=kernels, collapse=collapse)
-    text = _picture(drawing, layout)
+    text = Svg(picture(drawing, layout))
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
@@ -69,7 +79,7 @@ def _after_pass(outputs: list[tuple[str, Any]], pass_: str) -> tuple[list[tuple[
     return named, pipeline.groups(after) if pass_ == "fuse" else []
 
 
-def _picture(drawing: Drawing, layout: str) -> str:
+def picture(drawing: Drawing, layout: str = "auto") -> str:
     """Place and write; the layouts and the writer are imported only when something is drawn."""
     from graphflow.draw import graphviz_layout, layered_layout
     from graphflow.draw.svg import write_svg

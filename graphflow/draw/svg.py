@@ -36,7 +36,7 @@ _LEGEND = (
 )  # fmt: skip
 
 
-def _style_sheet() -> str:
+def style_sheet() -> str:
     rules = [
         f".gf text{{font-family:{SANS};fill:#1f2937;text-anchor:middle}}",
         f".gf .code,.gf .cost{{font-family:{MONO}}}",
@@ -66,8 +66,8 @@ def write_svg(drawing: Drawing, layout: Layout) -> str:
     shift = (width - layout.width) / 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="gf" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
-        f' role="img" aria-label="{_text(drawing.summary)}">',
-        f"<style>{_style_sheet()}</style>",
+        f' role="img" aria-label="{escaped(drawing.summary)}">',
+        f"<style>{style_sheet()}</style>",
         '<defs><marker id="gf-arrow" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse"'
         ' orient="auto"><path d="M0 0.8 8 4 0 7.2 1.8 4z" fill="#64748b"/></marker></defs>',
         f'<rect class="paper" width="{width:.0f}" height="{height:.0f}" rx="10" fill="#ffffff"/>',
@@ -88,21 +88,21 @@ def _group(name: str, items: Iterator[str]) -> list[str]:
     return [f'<g class="{name}">', *listed, "</g>"] if listed else []
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Escaped for content and attributes; characters XML cannot hold are replaced."""
     return escape(_NOT_XML.sub("\ufffd", text), {'"': "&quot;"})
 
 
 # --- the parts -----------------------------------------------------------------------------
 def _cluster(i: int, cluster: Cluster, box: Box) -> str:
-    return f'<g class="cluster {cluster.kind}" id="cluster{i}" data-parent="{cluster.parent}"><title>{_text(cluster.tooltip)}</title>{_rect(box, 9)}</g>'
+    return f'<g class="cluster {cluster.kind}" id="cluster{i}" data-parent="{cluster.parent}"><title>{escaped(cluster.tooltip)}</title>{_rect(box, 9)}</g>'
 
 
 def _cluster_name(cluster: Cluster, box: Box) -> str:
     """Over edges that cross a box's upper border: the name has a background of its own."""
     width = text_width(cluster.title, STYLES["note"])
     plate = f'<rect x="{box.left + 6:.1f}" y="{box.top + 3:.1f}" width="{width + 6:.1f}" height="15" rx="4" fill="#ffffff" fill-opacity=".85"/>'
-    return f'<g class="name {cluster.kind}">{plate}<text class="note" x="{box.left + 9:.1f}" y="{box.top + 14.5:.1f}">{_text(cluster.title)}</text></g>'
+    return f'<g class="name {cluster.kind}">{plate}<text class="note" x="{box.left + 9:.1f}" y="{box.top + 14.5:.1f}">{escaped(cluster.title)}</text></g>'
 
 
 def _rect(box: Box, radius: float) -> str:
@@ -114,20 +114,20 @@ def _edge(i: int, edge: Edge, path: Path) -> str:
     x, y = path[0]
     steps = " ".join(f"{x:.1f} {y:.1f}" for x, y in path[1:])
     arrow = ' marker-end="url(#gf-arrow)"' if edge.arrow else ""
-    tooltip = f"<title>{_text(edge.tooltip)}</title>"
+    tooltip = f"<title>{escaped(edge.tooltip)}</title>"
     return f'<g id="edge{i}" data-tail="{edge.tail}" data-head="{edge.head}">{tooltip}<path class="edge" d="M{x:.1f} {y:.1f}C{steps}"{arrow}/></g>'
 
 
 def _node(i: int, node: Node, box: Box) -> str:
     classes = ["node", node.kind, *([node.form] if node.form else []), *(["output"] if node.output else [])]
-    parts = [f'<g class="{" ".join(classes)}" id="node{i}" data-cluster="{node.cluster}"><title>{_text(node.tooltip)}</title>']
+    parts = [f'<g class="{" ".join(classes)}" id="node{i}" data-cluster="{node.cluster}"><title>{escaped(node.tooltip)}</title>']
     if node.bordered:
         parts.append(_rect(box, {"apply": 5, "collapsed": 8}.get(node.kind, 99)))
     y = (box.top + box.bottom) / 2 - sum(line.leading for line in node.lines) / 2
     for line in node.lines:
         style = STYLES[line.style]
         baseline = y + style.leading / 2 + 0.35 * style.size
-        parts.append(f'<text class="{line.style}" x="{(box.left + box.right) / 2:.1f}" y="{baseline:.1f}">{_text(line.text)}</text>')
+        parts.append(f'<text class="{line.style}" x="{(box.left + box.right) / 2:.1f}" y="{baseline:.1f}">{escaped(line.text)}</text>')
         y += style.leading
     return "".join([*parts, "</g>"])
 
@@ -151,5 +151,5 @@ def _legend(drawing: Drawing, width: float) -> tuple[str, float]:
         parts.append(f'<g class="{class_}">{swatch}</g><text class="note" x="{x + 23:.1f}" y="{y + 9.5:.1f}">{words}</text>')
         x += advance
     y += leading
-    parts.append(f'<text class="note" x="0" y="{y + 9.5:.1f}">{_text(drawing.summary)}</text>')
+    parts.append(f'<text class="note" x="0" y="{y + 9.5:.1f}">{escaped(drawing.summary)}</text>')
     return "".join(parts), y + leading

@@ -11,7 +11,7 @@ constant.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import ClassVar, Union
 
 Size = Union[int, "Dim"]
@@ -23,7 +23,7 @@ MAX_EXTENT = 2**31 - 1
 class Symbol:
     """A named integer with bounds `lo <= value < hi` (`hi` may itself be a `Dim`, or None)."""
 
-    __slots__ = ("hi", "lo", "name", "origin", "serial")
+    __slots__ = ("dim", "hi", "lo", "name", "origin", "serial")
 
     def __init__(self, name: str, lo: Size = 0, hi: Size | None = None, origin: object = None) -> None:
         self.name = name
@@ -31,6 +31,7 @@ class Symbol:
         self.hi = hi
         self.origin = origin
         self.serial = next(_serial)
+        self.dim: Dim | None = None  # the one Dim of this symbol
 
     def __repr__(self) -> str:
         return self.name
@@ -39,7 +40,7 @@ class Symbol:
 class Compound:
     """`a // b`, `a % b`, `min(a, b)` or `max(a, b)` that the algebra could not resolve."""
 
-    __slots__ = ("a", "b", "kind", "serial")
+    __slots__ = ("_hash", "a", "b", "dim", "kind", "serial")
 
     _known: ClassVar[dict[tuple[str, Size, Size], Compound]] = {}
 
@@ -50,6 +51,7 @@ class Compound:
             found = super().__new__(cls)
             found.kind, found.a, found.b = kind, a, b
             found.serial = next(_serial)
+            found.dim, found._hash = None, hash(key)
             if len(cls._known) > 100_000:  # only sharing is lost, equality falls back on contents
                 cls._known.clear()
             cls._known[key] = found
@@ -59,6 +61,8 @@ class Compound:
     a: Size
     b: Size
     serial: int
+    dim: Dim | None
+    _hash: int
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
@@ -66,7 +70,7 @@ class Compound:
         )
 
     def __hash__(self) -> int:
-        return hash((self.kind, self.a, self.b))
+        return self._hash
 
     def __repr__(self) -> str:
         if self.kind in ("min", "max"):
@@ -80,6 +84,13 @@ Atom = Symbol | Compound
 Monomial = tuple[Atom, ...]
 
 
+class _NotKnown:
+    """In place of a bound that nobody has asked for."""
+
+
+_UNKNOWN = _NotKnown()
+
+
 class Dim:
     """An integer expression in normal form: `{monomial: coefficient}`.
 
@@ -87,11 +98,13 @@ class Dim:
     `==` compares normal forms (and is False against an unequal int); hashing agrees.
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "_low", "_symbols", "terms")
 
     def __init__(self, terms: dict[Monomial, int]) -> None:
         self.terms = terms
         self._hash: int | None = None
+        self._symbols: frozenset[Symbol] | None = None
+        self._low: int | _NotKnown | None = _UNKNOWN
 
     @staticmethod
     def symbol(name: str, lo: Size = 0, hi: Size | None = None, origin: object = None) -> Dim:
@@ -99,7 +112,10 @@ class Dim:
 
     @staticmethod
     def of(atom: Atom) -> Dim:
-        return Dim({(atom,): 1})
+        made = atom.dim
+        if made is None:
+            made = atom.dim = Dim({(atom,): 1})
+        return made
 
     # --- identity -----------------------------------------------------------------------
     def __eq__(self, other: object) -> bool:
@@ -146,16 +162,18 @@ class Dim:
         for mono in self.terms:
             yield from mono
 
-    def symbols(self) -> set[Symbol]:
-        found: set[Symbol] = set()
-        for atom in self.atoms():
-            if isinstance(atom, Symbol):
-                found.add(atom)
-            else:
-                for part in (atom.a, atom.b):
-                    if isinstance(part, Dim):
-                        found |= part.symbols()
-        return found
+    def symbols(self) -> frozenset[Symbol]:
+        if self._symbols is None:
+            found: set[Symbol] = set()
+            for atom in self.atoms():
+                if isinstance(atom, Symbol):
+                    found.add(atom)
+                else:
+                    for part in (atom.a, atom.b):
+                        if isinstance(part, Dim):
+                            found |= part.symbols()
+            self._symbols = frozenset(found)
+        return self._symbols
 
     # --- arithmetic ---------------------------------------------------------------------
     def __add__(self, other: Size) -> Size:
@@ -228,6 +246,8 @@ class Dim:
     # --- use ----------------------------------------------------------------------------
     def substitute(self, values: Mapping[Symbol, Size]) -> Size:
         """The expression with symbols replaced; simplifies on the way."""
+        if self.symbols().isdisjoint(values):
+            return self
         total: Size = 0
         for mono, c in self.terms.items():
             product: Size = c
@@ -291,8 +311,39 @@ def evaluate(size: Size, values: Mapping[Symbol, int]) -> int:
     return size.evaluate(values) if isinstance(size, Dim) else size
 
 
-def symbols_of(size: Size) -> set[Symbol]:
-    return size.symbols() if isinstance(size, Dim) else set()
+def extreme(size: Size, symbols: Collection[Symbol], largest: bool = True) -> Size:
+    """The largest (or smallest) value a size may have for any values of `symbols` within their bounds, in terms of the others.
+
+    Raises ValueError for a symbol without an upper bound.
+    """
+    if not isinstance(size, Dim) or size.symbols().isdisjoint(symbols):
+        return size
+    total: Size = 0
+    for mono, c in size.terms.items():
+        product: Size = c
+        for atom in mono:
+            product = product * _extreme_atom(atom, symbols, largest == (c > 0))
+        total = total + product
+    return total
+
+
+def _extreme_atom(atom: Atom, symbols: Collection[Symbol], largest: bool) -> Size:
+    if isinstance(atom, Symbol):
+        if atom not in symbols:
+            return Dim.of(atom)
+        if not largest:
+            return extreme(atom.lo, symbols, False)
+        if atom.hi is None:
+            raise ValueError(f"{atom} has no upper bound")
+        return extreme(atom.hi - 1, symbols)
+    if atom.kind == "%":
+        return extreme(atom.b, symbols) - 1 if largest else 0
+    opposite = atom.kind == "//" and not proves_nonnegative(-extreme(atom.a, symbols, largest))
+    return _OPS[atom.kind](extreme(atom.a, symbols, largest), extreme(atom.b, symbols, largest != opposite))
+
+
+def symbols_of(size: Size) -> frozenset[Symbol]:
+    return size.symbols() if isinstance(size, Dim) else frozenset()
 
 
 def floordiv(a: Size, b: Size) -> Size:
@@ -432,6 +483,14 @@ def lower_bound(a: Size) -> int | None:
     Symbols leave from the newest to the oldest: a loop variable is bounded by an expression
     of older symbols, so each step is exact for expressions linear in the symbol that leaves.
     """
+    if isinstance(a, int):
+        return a
+    if isinstance(a._low, _NotKnown):
+        a._low = _lower_bound(a)
+    return a._low
+
+
+def _lower_bound(a: Size) -> int | None:
     for _ in range(64):
         if isinstance(a, int):
             return a

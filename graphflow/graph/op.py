@@ -30,6 +30,7 @@ from graphflow.graph.errors import ShapeError
 from graphflow.graph.types import DType, Shape, TensorType
 
 if TYPE_CHECKING:
+    from graphflow.graph.region import Region
     from graphflow.graph.variable import Variable
 
 Value = Any  # an expression handle of the scalar builder
@@ -130,6 +131,10 @@ def _show(value: Any) -> str:
 
 
 def _substitute_field(value: Any, values: Mapping[Symbol, Size]) -> Any:
+    from graphflow.graph.region import Region
+
+    if isinstance(value, Region):
+        return value.substitute(values)
     if isinstance(value, Dim):
         return substitute(value, values)
     if isinstance(value, tuple):
@@ -273,11 +278,42 @@ class NestOp(Op):
 
 
 class ExternOp(Op):
-    """A call the compiler does not see into."""
+    """A call of code the compiler does not see into: a LAPACK routine, a Python callable.
+
+    `symbol` names the code ("lapack.cholesky.lower.float64"); the runtime finds its address.  Its native form is
+
+        int32 f(const void *const *in, void *const *out, const int64 *sizes, void *work)
+
+    Buffers are C-contiguous and aligned to their element at least; an output shares memory with nothing.  `sizes` holds the shapes of
+    the inputs, one after the other, then those of the outputs; `work` has `work(...)` bytes, aligned to 16.
+    Anything but 0 fails the run with the message `failure`.
+    """
+
+    failure: ClassVar[str] = "a call of foreign code failed"
+
+    @property
+    def symbol(self) -> str:
+        raise NotImplementedError(f"{type(self).__name__} has no symbol")
+
+    def work(self, *inputs: TensorType) -> Size:
+        """Bytes of scratch memory the call needs."""
+        return 0
+
+    def flops(self, *inputs: TensorType) -> Size | None:
+        """Floating-point operations of a call, None where that is not known."""
+        return None
 
 
 class RegionOp(Op):
-    """An op with bodies: scan, while, cond."""
+    """An op with bodies: scan, while, cond.  `regions` are its bodies, closed graphs on inputs of their own."""
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        raise NotImplementedError(f"{type(self).__name__} has no regions")
+
+    def with_regions(self, regions: Sequence[Region]) -> RegionOp:
+        """The op with other bodies of the same types."""
+        raise NotImplementedError(f"{type(self).__name__} has no with_regions")
 
 
 class ComposeOp(Op):
@@ -291,6 +327,9 @@ class ComposeOp(Op):
 
         out = self.expand(*(Variable(t) for t in inputs))
         return tuple(v.type for v in out) if isinstance(out, tuple) else out.type
+
+
+FORMS: tuple[type[Op], ...] = (ScalarOp, FoldOp, ContractOp, ViewOp, NestOp, ExternOp, RegionOp, ComposeOp)
 
 
 @dataclass(frozen=True)

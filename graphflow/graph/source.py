@@ -92,7 +92,14 @@ def _position(code: CodeType, offset: int) -> tuple[int, int, int]:
 def short(location: Location) -> str:
     """`file.py:12`, for graph drawings and one-line notes."""
     filename, line = line_of(location)
-    return f"{os.path.basename(filename)}:{line}" if location else "unknown place"
+    return f"{shown_name(filename)}:{line}" if location else "unknown place"
+
+
+def shown_name(filename: str) -> str:
+    """`model.py`; `In[9]` for a notebook's cell, whose file has a name that IPython made."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    named = getattr(getattr(shell, "compile", None), "format_code_name", lambda _: None)(filename)
+    return named[1] if named else os.path.basename(filename)
 
 
 def describe(location: Location, indent: str = "  ") -> str:
@@ -104,7 +111,7 @@ def describe(location: Location, indent: str = "  ") -> str:
         line, start, end = _position(code, offset)
         text = linecache.getline(code.co_filename, line).rstrip("\n")
         stripped = text.strip()
-        out.append(f"{indent}{'at' if depth == 0 else 'called from'} {os.path.basename(code.co_filename)}:{line}")
+        out.append(f"{indent}{'at' if depth == 0 else 'called from'} {shown_name(code.co_filename)}:{line}")
         if not stripped:
             continue
         out.append(f"{indent}    {stripped}")

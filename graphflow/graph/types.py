@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from graphflow.graph.dim import Dim, Size, Symbol, product, substitute
-from graphflow.graph.errors import DTypeError, ShapeError
+from graphflow.graph.errors import DTypeError, MissingExtraError, ShapeError
 
 DType = np.dtype[Any]
 Shape = tuple[Size, ...]
 
+# the dtypes that kernels compute in; see `is_half` for the others
 SUPPORTED = tuple(
     np.dtype(name)
     for name in (
@@ -22,21 +23,43 @@ SUPPORTED = tuple(
 )  # fmt: skip
 
 
+FLOAT16 = np.dtype("float16")
+
+
+def bfloat16() -> DType:
+    """The dtype that ml_dtypes adds to NumPy; MissingExtraError without it."""
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise MissingExtraError("bfloat16 needs the library ml_dtypes", hint="pip install graphflow[half]") from None
+    dtype: DType = np.dtype(ml_dtypes.bfloat16)
+    return dtype
+
+
 def as_dtype(dtype: Any) -> DType:
     """The NumPy dtype for a name, type or dtype; raises DTypeError for one graphflow has no kernels for."""
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        return bfloat16()
     try:
         found = np.dtype(dtype)
     except TypeError:
         raise DTypeError(f"{dtype!r} is not a dtype", hint="use a NumPy dtype or its name, such as 'float32'") from None
     native: DType = found.newbyteorder("=")
+    if is_half(native):
+        return FLOAT16 if native.kind == "f" else bfloat16()
     if native not in SUPPORTED:
-        names = ", ".join(d.name for d in SUPPORTED)
+        names = ", ".join([*(d.name for d in SUPPORTED), "float16", "bfloat16"])
         raise DTypeError(f"dtype {found} is not supported", hint=f"use one of {names}")
     return SUPPORTED[SUPPORTED.index(native)]  # the one object NumPy's own arrays have; `native` may be a copy
 
 
 def is_float(dtype: DType) -> bool:
-    return dtype.kind == "f"
+    return dtype.kind == "f" or is_half(dtype)
+
+
+def is_half(dtype: DType) -> bool:
+    """float16 or bfloat16: dtypes of storage, in which nothing is computed (see `ops.half`)."""
+    return dtype.itemsize == 2 and (dtype.kind == "f" or dtype.name == "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from graphflow.graph import source
 from graphflow.graph.dim import Dim, Size
 from graphflow.graph.errors import DTypeError, GraphError, GraphflowError, ShapeError
 from graphflow.graph.op import Array, Op, SizeConstraints
-from graphflow.graph.types import DType, Shape, TensorType, as_dtype
+from graphflow.graph.types import DType, Shape, TensorType, as_dtype, is_half
 
 _serial = itertools.count()
 
@@ -235,6 +235,11 @@ class Variable:
         return lambda *args, **kwargs: method(self, *args, **kwargs)
 
 
+def give_attribute(name: str, read: Callable[[Variable], Any], write: Callable[[Variable, Any], None] | None = None) -> None:
+    """Give all Variables an attribute that a higher layer knows how to read, and to write."""
+    setattr(Variable, name, property(read, write))
+
+
 def _binary(name: str, swapped: bool = False) -> Callable[[Variable, Any], Any]:
     def method(self: Variable, other: Any) -> Any:
         if not is_tensor_like(other):
@@ -360,7 +365,7 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Constant
         raise
     except (TypeError, ValueError, OverflowError) as e:
         raise DTypeError(f"{value!r:.80} does not convert to an array: {e}", hint="use numbers or arrays of numbers") from None
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and not is_half(array.dtype):
         raise DTypeError(f"{value!r:.80} does not convert to an array of numbers (it gives {array.dtype})", hint="use numbers or arrays of numbers")
     array = np.ascontiguousarray(array, dtype=as_dtype(array.dtype)).reshape(array.shape)
     array.flags.writeable = False
@@ -403,14 +408,19 @@ def as_variable(value: Any, dtype: Any = None) -> Variable:
 
 # --- making Apply nodes ------------------------------------------------------------------------
 def apply(op: Op, *inputs: Any) -> Apply:
-    """A new Apply; type errors name the user's line and where each operand came from."""
+    """A new Apply; type errors name the user's line and where each operand came from.  Where an operand has a test value, it is run on it."""
     variables = [as_variable(v) for v in inputs]
     try:
         types = op.infer(*(v.type for v in variables))
     except GraphflowError as error:
         SizeConstraints.pending.clear()
         raise (error if error.context else explain(error, op, variables)) from None
-    return Apply(op, variables, types if isinstance(types, tuple) else (types,), SizeConstraints.take())
+    made = Apply(op, variables, types if isinstance(types, tuple) else (types,), SizeConstraints.take())
+    for v in variables:
+        if v._tag is not None and hasattr(v._tag, "test_value"):
+            hook("check_node")(made)
+            break
+    return made
 
 
 def explain(error: GraphflowError, op: Op | None, operands: Sequence[Variable]) -> GraphflowError:

@@ -17,23 +17,17 @@ from graphflow.ops.elementwise import add, cast, divide, elementwise, multiply, 
 from graphflow.ops.promotion import coerce, common_dtype, quotient
 from graphflow.ops.public import public
 from graphflow.ops.shape import broadcast_to
-from graphflow.ops.sizes import as_size, as_sizes
+from graphflow.ops.sizes import as_size, as_sizes, is_value
 
 
 def known_size(value: Any, what: str = "a size") -> Size:
-    """`sizes.as_size`, refusing what depends on data: GraphError for a value computed in the graph."""
+    """`sizes.as_size`; a negative value of a scalar of the graph counts as 0."""
     size = as_size(value, what)
-    for symbol in symbols_of(size):
-        if isinstance(symbol.origin, Variable) and symbol.origin.type.shape == ():
-            raise GraphError(
-                f"{what} depends on the value of {symbol.origin!r}, and sizes that depend on data are not supported",
-                hint="use ints and sizes such as x.shape[0], which are Dims",
-            )
-    return size
+    return maximum(size, 0) if any(is_value(s) for s in symbols_of(size)) else size
 
 
 def known_shape(shape: Any) -> Shape:
-    """A shape of ints and Dims; raises ShapeError for a negative size, GraphError for one that depends on data."""
+    """A shape of ints and Dims; raises ShapeError for a negative size."""
     sizes = tuple(known_size(s) for s in as_sizes(shape))
     for axis, size in enumerate(sizes):
         if isinstance(size, int) and size < 0:

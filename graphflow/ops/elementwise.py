@@ -9,8 +9,9 @@ import numpy as np
 
 from graphflow.graph.errors import DTypeError
 from graphflow.graph.op import In, Op, Sample, ScalarOp, Value, register
-from graphflow.graph.types import DType, as_dtype
+from graphflow.graph.types import DType, as_dtype, is_float, is_half
 from graphflow.graph.variable import Variable, as_variable
+from graphflow.ops.half import rounded
 from graphflow.ops.promotion import coerce, inexact, numeric, quotient
 from graphflow.ops.public import PUBLIC, public
 
@@ -411,19 +412,22 @@ class Cast(ScalarOp):
 
     def vjp(self, inputs: Sequence[Variable], outputs: Sequence[Variable], grads: Grads) -> Grads:
         (x,), (g,) = inputs, grads
-        if g is None or x.dtype.kind != "f" or self.dtype.kind != "f":
+        if g is None or not is_float(x.dtype) or not is_float(self.dtype):
             return (None,)
         return (cast(g, x.dtype),)
 
     @classmethod
     def samples(cls) -> Iterator[Sample]:
-        for dtype in ("float32", "float64", "int32", "uint8", "bool"):
+        for dtype in ("float32", "float64", "float16", "int32", "uint8", "bool"):
             yield Sample(lambda x, dtype=dtype: cast(x, dtype), (In(("m", "n"), "any"),), grad=dtype == "float64", name=dtype)
 
 
 def saturating_cast(x: Any, dtype: DType) -> Any:
     """NumPy's cast with float -> int defined everywhere: truncating, saturating, NaN to 0."""
     x = np.asarray(x)
+    if is_half(dtype):
+        return rounded(x, dtype)
+    x = x.astype(np.float32) if is_half(x.dtype) else x
     with np.errstate(all="ignore"):
         if x.dtype.kind != "f" or dtype.kind not in "iu":
             return x.astype(dtype)

@@ -60,7 +60,7 @@ def checked_place(k: Any, index: Value, extent: Size, wrap: bool, message: str) 
     at = k.cast(INT64, index)
     if wrap and index.dtype.kind == "i":
         at = k.select(at < 0, at + k.dim(extent), at)
-    place: Size = k.position(at, extent, message)
+    place: Size = k.position(at, extent, f"{message} of size {extent}", shown=k.cast(INT64, index))
     return place
 
 
@@ -70,7 +70,7 @@ def wrapped(index: Any, extent: int, wrap: bool, message: str) -> Any:
     if wrap:
         at = np.where(at < 0, at + extent, at)
     if at.size and (at.min() < 0 or at.max() >= extent):
-        raise CheckError(message)
+        raise CheckError(f"{message} of size {extent}")
     return at
 
 

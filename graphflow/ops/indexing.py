@@ -58,16 +58,13 @@ class Selected:
 
 
 def _plain(entry: Any) -> Any:
-    """An entry with lists as arrays and constants as their values; raises for a mask known only at run time."""
+    """An entry with lists as arrays and constants as their values; raises for a bool scalar of the graph."""
     if isinstance(entry, list | tuple) and not _holds_graph(entry):
         return np.array(entry) if len(entry) else np.zeros(0, "int64")
     if isinstance(entry, Constant):
         return entry.value
-    if isinstance(entry, Variable) and entry.dtype.kind == "b":
-        raise GraphError(
-            f"the mask {entry!r} selects a number of elements known only at run time",
-            hint="use gf.where(mask, x, other), or gf.boolean_mask(x, mask, size=n) for n elements",
-        )
+    if isinstance(entry, Variable) and entry.dtype.kind == "b" and entry.ndim == 0:
+        raise GraphError(f"{entry!r} is a bool scalar, and selects all or nothing", hint="use gf.where(flag, x, other), or gf.cond")
     if isinstance(entry, bool | np.bool_):
         raise DTypeError(f"{entry!r} is not an index", hint="use 0 or 1 for a position, gf.where for a condition")
     return entry
@@ -78,13 +75,17 @@ def _holds_graph(entry: Any) -> bool:
 
 
 def _is_mask(entry: Any) -> bool:
-    return isinstance(entry, np.ndarray) and entry.dtype.kind == "b" and entry.ndim > 0
+    return isinstance(entry, np.ndarray | Variable) and entry.dtype.kind == "b" and entry.ndim > 0
 
 
 def _mask_places(mask: Any, sizes: Sequence[Size]) -> list[Any]:
     """A mask as the index arrays of its true elements."""
     for have, want in zip(mask.shape, sizes, strict=True):
         require_equal(have, want, "a mask has the sizes of the axes it selects from")
+    if isinstance(mask, Variable):
+        from graphflow.ops.unique import nonzero
+
+        return list(nonzero(mask))
     return list(mask.nonzero())
 
 

@@ -16,6 +16,8 @@ from graphflow.graph.errors import GraphError
 from graphflow.graph.op import Value, register
 from graphflow.graph.variable import Variable
 from graphflow.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
+from graphflow.ops.ctc import ctc_loss
+from graphflow.ops.ctc_decoding import ctc_beam_search_decode, ctc_greedy_decode
 from graphflow.ops.elementwise import (
     Unary,
     abs_,
@@ -51,7 +53,7 @@ from graphflow.ops.statistics import mean
 from graphflow.ops.transcendental import expm1, sigmoid, softplus, tanh
 
 __all__ = [
-    "average_pool", "binary_crossentropy", "categorical_crossentropy", "conv", "conv_transpose", "depthwise_conv", "dropout", "elu", "gelu", "hard_sigmoid", "l2_normalize", "leaky_relu",
+    "average_pool", "binary_crossentropy", "categorical_crossentropy", "conv", "conv_transpose", "ctc_beam_search_decode", "ctc_greedy_decode", "ctc_loss", "depthwise_conv", "dropout", "elu", "gelu", "hard_sigmoid", "l2_normalize", "leaky_relu",
     "log_softmax", "max_pool", "moments", "relu", "relu6", "selu", "separable_conv", "sigmoid", "sigmoid_cross_entropy", "silu", "softmax",
     "softmax_cross_entropy", "softplus", "softsign", "sparse_softmax_cross_entropy", "swish", "tanh",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from graphflow.graph.errors import GraphflowError
 from graphflow.graph.op import Op
 from graphflow.graph.types import TensorType
 from graphflow.graph.variable import Apply, Placeholder, Variable, explain
+from graphflow.ops.half import in_single_precision
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,6 +101,14 @@ def _probe(op: Deferred, operands: Sequence[Variable]) -> Any:
 
 def public(fn: Callable[P, R]) -> Callable[P, R]:
     """Register a user-visible function under its name (`sum_` as `sum`) and let it take unknown ranks."""
+    wrapper = deferring(fn)
+    PUBLIC[fn.__name__.rstrip("_")] = wrapper
+    return wrapper
+
+
+def deferring(fn: Callable[P, R]) -> Callable[P, R]:
+    """Let a user-visible function of some namespace take unknown ranks, and half dtypes."""
+    fn = in_single_precision(fn)
 
     @functools.wraps(fn)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -113,5 +122,4 @@ def public(fn: Callable[P, R]) -> Callable[P, R]:
                 explain(error, None, list(_variables((args, kwargs))))
             raise
 
-    PUBLIC[fn.__name__.rstrip("_")] = wrapper
     return wrapper

@@ -167,6 +167,10 @@ class SumTo(ComposeOp):
         g, like = inputs
         if len(g.known_shape) < len(like.known_shape):
             raise ShapeError(f"{show_shape(g.known_shape)} does not sum to {show_shape(like.known_shape)}")
+        lead = len(g.known_shape) - len(like.known_shape)
+        for have, want in zip(g.known_shape[lead:], like.known_shape, strict=True):
+            if not is_one(want):
+                require_equal(have, want, "a cotangent and what it belongs to have different sizes")
         return TensorType(g.dtype, like.known_shape)
 
     def expand(self, *inputs: Variable) -> Variable:

@@ -16,6 +16,8 @@ from graphflow.graph.dim import Dim, Size, Symbol, floordiv, maximum, minimum, m
 from graphflow.graph.errors import DTypeError, ShapeError
 from graphflow.graph.variable import Constant, Variable
 
+UNKNOWN = 2**31  # above the value of a scalar of which nothing is known
+
 _ALGEBRA: dict[str, Callable[..., Size]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
@@ -71,6 +73,13 @@ def value_symbol(v: Variable) -> Symbol | None:
     return atom if isinstance(atom, Symbol) else None
 
 
+def value_below(v: Variable, end: Size, name: str) -> Dim:
+    """The value of an integer scalar of the graph as a size that is known to be in 0 .. end - 1."""
+    v.tag.as_dim = Dim.symbol(name, 0, end, origin=v)
+    found: Dim = v.tag.as_dim
+    return found
+
+
 def is_scalar_integer(value: Any) -> bool:
     """True for what stands for one index or size: an int, a Dim, a rank-0 integer Variable."""
     if isinstance(value, Variable):
@@ -113,6 +122,6 @@ def _leaf(v: Variable) -> Size:
             return size
     if not hasattr(v.tag, "as_dim"):
         low = 0 if v.dtype.kind == "u" else -(2**31)
-        v.tag.as_dim = Dim.symbol(v.name or v.label, low, 2**31, origin=v)
+        v.tag.as_dim = Dim.symbol(v.name or v.label, low, UNKNOWN, origin=v)
     found: Dim = v.tag.as_dim
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from graphflow.graph.errors import DTypeError, GraphError, ShapeError
@@ -15,6 +17,18 @@ from graphflow.ops.public import public
 from graphflow.ops.shape import show_shape
 
 Grads = Sequence[Variable | None]
+_recorded: ContextVar[list[Variable] | None] = ContextVar("recorded", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[list[Variable]]:
+    """The results of all `assign`, in order, that are made inside and that nothing may depend on."""
+    made: list[Variable] = []
+    token = _recorded.set(made)
+    try:
+        yield made
+    finally:
+        _recorded.reset(token)
 
 
 @register
@@ -59,6 +73,9 @@ def assign(variable: Any, value: Any) -> Variable:
             except ShapeError as error:
                 raise explain(error, None, (variable, new)) from None
     result: Variable = Assign()(variable, new)
+    made = _recorded.get()
+    if made is not None:
+        made.append(result)
     return result
 
 

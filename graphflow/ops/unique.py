@@ -1,7 +1,7 @@
-"""Results whose size depends on the data: unique, nonzero, boolean_mask, with a size given.
+"""Results whose size depends on the data: unique, nonzero, boolean_mask.
 
-The compiler knows sizes before it sees data, so `size` says how many elements to return: further ones are
-left out, missing ones are filled up, as in jax.numpy.  Constants need no `size`.
+Their size is a Dim that becomes known once the graph has counted.  Where it should be known before, `size` says how
+many elements to return: further ones are left out, missing ones are filled up, as in jax.numpy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphflow.graph.dim import Size, product
-from graphflow.graph.errors import GraphError, ShapeError
+from graphflow.graph.errors import ShapeError
 from graphflow.graph.op import require_equal
 from graphflow.graph.types import Shape
 from graphflow.graph.variable import Constant, Variable, as_variable, constant
@@ -23,29 +23,27 @@ from graphflow.ops.joining import pad, stack
 from graphflow.ops.logic import equal, less, logical_and, logical_not, logical_or, not_equal
 from graphflow.ops.ordering import INT64
 from graphflow.ops.public import public
+from graphflow.ops.reduction import sum_
 from graphflow.ops.rounding import floor_divide, mod
 from graphflow.ops.searching import searchsorted
 from graphflow.ops.shape import ravel, reshape
+from graphflow.ops.sizes import value_below
 from graphflow.ops.sorting import argsort
 
 
-def _result_size(size: Any, call: str, known: int | None) -> Size:
-    """The number of elements to return; raises GraphError where only the data would tell."""
+def _result_size(size: Any, what: str, true: Variable) -> Size:
+    """The number of elements to return: `size`, or how many elements of `true` are true, which the graph computes."""
     if size is not None:
-        return known_size(size, f"{call.split('(')[0]}: size")
-    if known is not None:
-        return known
-    raise GraphError(
-        f"gf.{call}: the number of elements depends on values known only at run time",
-        hint=f"gf.{call[:-1]}, size=n) returns n elements: the first ones, filled up if there are fewer",
-    )
+        return known_size(size, f"{what}: size")
+    if isinstance(true, Constant):
+        return int(np.count_nonzero(true.value))
+    return value_below(sum_(cast(true, INT64)), product(true.shape) + 1, "count")
 
 
 # --- places of true elements -------------------------------------------------------------------------
-def _true_places(mask: Variable, size: Any, call: str) -> Variable:
+def _true_places(mask: Variable, size: Any, what: str) -> Variable:
     """The places of the first true elements of a vector, in order; its size where there are no more."""
-    known = int(np.count_nonzero(mask.value)) if isinstance(mask, Constant) else None
-    count = _result_size(size, call, known)
+    count = _result_size(size, what, mask)
     return searchsorted(cumsum(cast(mask, INT64), 0), add(arange(count), 1))
 
 
@@ -75,13 +73,13 @@ def _unravel(places: Variable, shape: Shape) -> list[Variable]:
 def nonzero(x: Any, size: Any = None, fill_value: int = 0) -> tuple[Variable, ...]:
     """The indices of the elements that are not 0, an int64 vector for each axis, in row-major order.
 
-    `size` (an int or a Dim) is the length of the vectors, filled up with `fill_value`; without it x must be a
-    constant, else GraphError is raised.  Raises ShapeError for a scalar.
+    `size` (an int or a Dim) is the length of the vectors, filled up with `fill_value`; without it there is one
+    for each such element, a size that is known once the graph has computed it.  Raises ShapeError for a scalar.
     """
     mask = _truth(x)
     if mask.ndim == 0:
         raise ShapeError("nonzero: a scalar has no places", hint="see gf.where")
-    places = _true_places(_flat(mask), size, "nonzero(x)")
+    places = _true_places(_flat(mask), size, "nonzero")
     missing = equal(places, product(mask.shape))
     return tuple(where(missing, fill_value, i) for i in _unravel(places, mask.shape))
 
@@ -90,7 +88,7 @@ def nonzero(x: Any, size: Any = None, fill_value: int = 0) -> tuple[Variable, ..
 def flatnonzero(x: Any, size: Any = None, fill_value: int = 0) -> Variable:
     """The places of the elements of the flattened x that are not 0; `size` and `fill_value` as in `nonzero`."""
     mask = _flat(_truth(x))
-    places = _true_places(mask, size, "flatnonzero(x)")
+    places = _true_places(mask, size, "flatnonzero")
     return where(equal(places, mask.shape[0]), fill_value, places)
 
 
@@ -107,8 +105,7 @@ def argwhere(x: Any, size: Any = None, fill_value: int = 0) -> Variable:
 def boolean_mask(x: Any, mask: Any, size: Any = None, fill_value: float = 0, axis: int = 0) -> Variable:
     """The parts of x at which a mask of its axes `axis`, `axis` + 1, ... is true, as tf.boolean_mask.
 
-    `size` (an int or a Dim) is how many are returned, filled up with `fill_value`; without it the mask must be a
-    constant, else GraphError is raised.  Raises ShapeError for a mask with other sizes than those axes.
+    `size` (an int or a Dim) is how many are returned, filled up with `fill_value`; without it all are.  Raises ShapeError for a mask with other sizes than those axes.
     """
     x, mask = as_variable(x), _truth(mask)
     if mask.ndim == 0 or not 0 <= axis <= x.ndim - mask.ndim:
@@ -117,7 +114,7 @@ def boolean_mask(x: Any, mask: Any, size: Any = None, fill_value: float = 0, axi
     for have, want in zip(x.shape[axis:end], mask.shape, strict=True):
         require_equal(have, want, "boolean_mask: a mask has the sizes of the axes it selects from")
     n = product(mask.shape)
-    places = _true_places(_flat(mask), size, "boolean_mask(x, mask)")
+    places = _true_places(_flat(mask), size, "boolean_mask")
     merged = reshape(x, (*x.shape[:axis], n, *x.shape[end:]))
     widths = [(0, 1) if a == axis else (0, 0) for a in range(merged.ndim)]
     return take(pad(merged, widths, constant_values=fill_value), places, axis)
@@ -135,20 +132,19 @@ def unique(
 ) -> Any:
     """The distinct elements of x in ascending order, as numpy.unique; NaN counts as one element.
 
-    `size` (an int or a Dim) is how many are returned.  If there are fewer, the rest is `fill_value`, by default
-    the smallest element (0 if x has none); further ones are left out.  Without `size` x must be a constant, else
-    GraphError is raised.  Also, as asked for, in this order: where each first occurs in the flattened x (for the rest:
+    `size` (an int or a Dim) is how many are returned, all by default.  If there are fewer, the rest is `fill_value`,
+    by default the smallest element (0 if x has none); further ones are left out.  Also, as asked for, in this order: where each first occurs in the flattened x (for the rest:
     where the smallest does), the number of each element of x among the distinct ones, and how often each occurs
     (0 for the rest).
     """
     x = as_variable(x)
-    known = int(np.unique(x.value).size) if isinstance(x, Constant) else None
-    count = _result_size(size, "unique(x)", known)
     flat = ravel(x)
     n = flat.shape[0]
     order = argsort(flat)
     ordered = take(flat, order)
-    number = subtract(cumsum(cast(_differs_from_previous(ordered), INT64), 0), 1)
+    begins = _differs_from_previous(ordered)
+    count = int(np.unique(x.value).size) if isinstance(x, Constant) and size is None else _result_size(size, "unique", begins)
+    number = subtract(cumsum(cast(begins, INT64), 0), 1)
     places = searchsorted(number, arange(count))  # of the first of each, or n
     exists = less(places, n)
     first = where(exists, places, 0)

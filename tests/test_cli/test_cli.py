@@ -58,6 +58,12 @@ def test_draw_writes_svg_before_and_after_a_pass(folder: Path) -> None:
         assert (folder / "g.svg").read_text().lstrip().startswith(("<svg", "<?xml"))
 
 
+def test_explain_writes_a_page(folder: Path) -> None:
+    done = graphflow(folder, "explain", "model.py:predict", "-o", "p.html")
+    assert done.returncode == 0 and done.stdout == "p.html\n", done.stderr
+    assert (folder / "p.html").read_text().startswith("<!doctype html>")
+
+
 def test_info_says_where_and_what(folder: Path) -> None:
     lines = dict(line.split(maxsplit=1) for line in graphflow(folder, "info").stdout.splitlines())
     assert lines["graphflow"] == gf.__version__

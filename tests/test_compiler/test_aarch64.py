@@ -29,7 +29,7 @@ from graphflow.compiler.schedule import schedule
 from graphflow.compiler.target.machine import Machine, compile_module
 from graphflow.compiler.verify import _SIGNATURES, verify
 from graphflow.graph.dim import Dim, Symbol, evaluate
-from graphflow.graph.types import SUPPORTED, DType
+from graphflow.graph.types import FLOAT16, SUPPORTED, DType, bfloat16, is_half
 
 NEON = Machine("aarch64-linux-gnu", "generic", "+neon", vector_bits=128, fma=True)
 QEMU, CC = "qemu-aarch64", "aarch64-linux-gnu-gcc"
@@ -192,6 +192,9 @@ def values(dtype: DType, place: int, rng: np.random.Generator) -> np.ndarray:
     """An operand: edges, turned by its `place` among the operands, then numbers of many magnitudes."""
     if dtype.kind == "b":
         return rng.integers(0, 2, COUNT).astype(bool)
+    if is_half(dtype):
+        edges = np.array([0, 0x8000, 1, 0x8001, 0x3FF, 0x400, 0x7BFF, 0x7C00, 0xFC00, 0x7E00, 0x7F7F, 0x7F80, 0xFF80, 0x7FC0], "uint16")
+        return np.concatenate([np.roll(edges, place), rng.integers(0, 2**16, COUNT - len(edges), "uint16")]).view(dtype)
     if dtype.kind == "f":
         limits = np.finfo(dtype)
         edges = np.array([*EDGES["f"], limits.max, limits.min, limits.tiny, -limits.tiny / 4, limits.smallest_subnormal], dtype)
@@ -213,12 +216,12 @@ def elementwise(result: DType, dtype: DType, count: int, make: Callable[..., Exp
 
 
 def operations() -> Iterator[tuple[str, Proc]]:
-    for dtype in SUPPORTED:
+    for dtype in (*SUPPORTED, FLOAT16, bfloat16()):
         for prim, (count, kinds) in _SIGNATURES.items():
-            if dtype.kind in kinds:
+            if dtype in SUPPORTED and dtype.kind in kinds:
                 result = K.BOOL if prim in K.COMPARISONS else dtype
                 yield f"{prim} of {dtype}", elementwise(result, dtype, count, lambda *xs, prim=prim: K.call(prim, *xs))
-        for other in SUPPORTED:
+        for other in (*SUPPORTED, FLOAT16, bfloat16()):
             if other != dtype:
                 yield f"{dtype} to {other}", elementwise(other, dtype, 1, lambda x, other=other: x.cast(other))
 

@@ -28,10 +28,15 @@ def loop(extent):
         lambda: N * M - 1 - (loop(N) * M + loop(M)),
         lambda: N - 1 - (6 * loop(N // 6) + loop(6)),
         lambda: N - 1 - (N // 6 * 6 + loop(N - N // 6 * 6)),
+        lambda: 16 * floordiv(N * N, 16),
+        lambda: N * N - 16 * floordiv(N * N, 16),
+        lambda: 2 * N * N * M + N,
         lambda: N - 6 * loop((N + 5) // 6) - 1,
         lambda: N - 1 - loop(minimum(N, M)),
         lambda: maximum(N, M) - 1 - loop(N),
         lambda: N - 1 - loop(N * 784) // 784,
+        lambda: (N + 1) // 2 - 16 * ((N + 1) // 32),
+        lambda: 16 * (N // 32) + 15 - N // 2,
         lambda: (v := loop(N * 784)) - 784 * (v // 784),
         lambda: 783 - (v := loop(N * 784)) + 784 * (v // 784),
         lambda: 15 - loop(N) % 16,
@@ -43,7 +48,7 @@ def test_proves(make):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: N - 1, lambda: N - loop(N) - 2, lambda: M - loop(N), lambda: minimum(N, M) - N, lambda: N - 6 * ((N + 5) // 6), lambda: N % M - M]
+    "make", [lambda: N - 1, lambda: N - loop(N) - 2, lambda: M - loop(N), lambda: minimum(N, M) - N, lambda: N - 6 * ((N + 5) // 6), lambda: N % M - M, lambda: 16 * (N // 32) + 14 - N // 2]
 )
 def test_does_not_prove_what_may_fail(make):
     assert not proves(make())

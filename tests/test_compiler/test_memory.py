@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import graphflow as gf
+from graphflow.compiler.assemble import assemble
 from graphflow.compiler.kernel import Mode
 from graphflow.compiler.memory import Span, plan, profile
 from graphflow.compiler.pipeline import Compilation, run_passes
-from graphflow.compiler.program import Assembler, Program
+from graphflow.compiler.program import Program
 from graphflow.compiler.target.machine import host
 from graphflow.graph.dim import evaluate, maximum
 from graphflow.graph.types import TensorType
@@ -22,7 +23,7 @@ def value(*shape):
 def program_of(inputs, outputs, updates=(), reuse: bool = True) -> Program:
     c = Compilation(inputs, outputs, list(updates), host())
     run_passes(c)
-    return Assembler(c.inputs, c.outputs, c.updates, host(), reuse).run()
+    return assemble(c.inputs, c.outputs, c.updates, host(), reuse)
 
 
 def overlaps(spans, made, dims) -> list:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import graphflow as gf
+from graphflow.compiler.assemble import assemble
 from graphflow.compiler.memory import profile
 from graphflow.compiler.order import Job, _Queue, alive
 from graphflow.compiler.pipeline import Compilation, run_passes
-from graphflow.compiler.program import Assembler, Program
+from graphflow.compiler.program import Program
 from graphflow.compiler.target.machine import host
 from graphflow.graph.types import TensorType
 from graphflow.graph.variable import Shared
@@ -18,7 +19,7 @@ from graphflow.graph.variable import Shared
 def program_of(inputs, outputs, updates) -> Program:
     c = Compilation(list(inputs), list(outputs), list(updates), host())
     run_passes(c)
-    return Assembler(c.inputs, c.outputs, c.updates, host()).run()
+    return assemble(c.inputs, c.outputs, c.updates, host())
 
 
 def deep_network(layers: int, width: int = 32):

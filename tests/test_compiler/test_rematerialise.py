@@ -9,9 +9,10 @@ import pytest
 
 import graphflow as gf
 from graphflow.compiler import rematerialise as R
+from graphflow.compiler.assemble import assemble
+from graphflow.compiler.fuse import fuse
 from graphflow.compiler.memory import profile
 from graphflow.compiler.pipeline import PASSES, Compilation
-from graphflow.compiler.program import Assembler
 from graphflow.compiler.target.machine import host
 from graphflow.compiler.unify import unify
 from graphflow.graph.op import ContractOp, FoldOp, NestOp
@@ -67,7 +68,7 @@ def compilation(outputs, updates=(), mode: str = "", until: str = "separate") ->
 
 def arena(outputs, updates, mode: str, size: int = 1024) -> int:
     c = compilation(outputs, updates, mode)
-    made = Assembler(c.inputs, c.outputs, c.updates, host()).run()
+    made = assemble(c.inputs, c.outputs, c.updates, host())
     return profile(made.plan, dict.fromkeys(made.dims, size)).workspace
 
 
@@ -110,11 +111,11 @@ def test_a_copy_is_not_computed_before_it_is_needed() -> None:
     c = compilation([loss], updates, "min-cut")
     recalls = [node for node in toposort(c.results) if isinstance(node.op, R.Recall)]
     assert recalls
-    made = Assembler(c.inputs, c.outputs, c.updates, host())
+    made = fuse(c.results)
     for node in recalls:
-        trigger = made.fusion.home(node.inputs[1])
-        users = [n for n in toposort(c.results) if node.outputs[0] in n.inputs and made.fusion.home(n.outputs[0]) is not None]
-        assert trigger is None or all(made.fusion.home(n.outputs[0]).id >= trigger.id for n in users)
+        trigger = made.home(node.inputs[1])
+        users = [n for n in toposort(c.results) if node.outputs[0] in n.inputs and made.home(n.outputs[0]) is not None]
+        assert trigger is None or all(made.home(n.outputs[0]).id >= trigger.id for n in users)
 
 
 def test_where_nothing_is_gained_the_graph_stays() -> None:

@@ -91,3 +91,12 @@ def test_the_module_stays_callable() -> None:
 
     x = gf.placeholder("float32", (), name="x")
     assert module(x, io.StringIO()) == dprint(x, io.StringIO())  # type: ignore[operator]
+
+
+def test_bodies_follow_their_loops() -> None:
+    x = gf.placeholder("float32", (None, 3), name="x")
+    out, _ = gf.scan(lambda row, h: gf.tanh(h * row), sequences=x, outputs_info=gf.zeros((3,), "float32"))
+    text = dprint(out, file=io.StringIO())
+    assert "scan{x.0 trips}.1 [B]" in text
+    body = text.split("body of scan [B]")[1]
+    assert "result 0 = tanh" in body and "multiply" in body

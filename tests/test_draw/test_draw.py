@@ -415,6 +415,14 @@ def test_operations_of_each_form() -> None:
     assert traffic((x + x).owner) == 2 * 96
 
 
+def test_a_notebook_shows_the_picture_instead_of_its_text() -> None:
+    formatters = pytest.importorskip("IPython.core.formatters")
+    text = gf.draw(gf.placeholder("float32", (2,)) * 2)
+    shown, _ = formatters.DisplayFormatter().format(text)
+    assert parsed(text) is not None
+    assert shown["image/svg+xml"] == text and len(shown["text/plain"]) < 40
+
+
 @pytest.mark.parametrize("cls", [c for c in REGISTRY.classes if not issubclass(c, ExternOp | RegionOp)], ids=lambda c: c.__name__)
 def test_every_op_is_counted(cls: type) -> None:
     for sample in cls.samples():  # type: ignore[attr-defined]

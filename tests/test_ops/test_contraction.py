@@ -148,3 +148,12 @@ def test_matmul_says_what_differs():
 def test_errors(make, text):
     with pytest.raises(ShapeError, match=text):
         make(placeholder("float32", (2, 3)))
+
+
+def test_an_operand_that_is_one_number_everywhere() -> None:
+    import graphflow as gf
+
+    x = gf.placeholder("float64", (2, 3))
+    spread = gf.broadcast_to(x[0, 0], (4, 3, 3))
+    got = gf.function([x], gf.matmul(spread, gf.broadcast_to(x[1, 1], (4, 3, 5))))(np.arange(6.0).reshape(2, 3) + 1)
+    np.testing.assert_array_equal(got, np.full((4, 3, 5), 3 * 1.0 * 5.0))

@@ -148,7 +148,7 @@ def test_indices_out_of_range_fail_the_run(run):
         (np.array([True, False]), ShapeError, "mask"),
         ([0, 3], ShapeError, "index 3 is out of range"),
         (([0, 1], [0, 1, 2]), ShapeError, "do not broadcast"),
-        (placeholder("bool", (3,)), GraphError, "run time"),
+        (placeholder("bool", ()), GraphError, "all or nothing"),
     ],
     ids=repr,
 )

@@ -90,7 +90,7 @@ class Nest:
     def dim(self, size):
         return Value("int64", lambda env: np.int64(evaluate(size, env)))
 
-    def position(self, value, extent, message):
+    def position(self, value, extent, message, shown=None):
         place = Dim.symbol("p", 0, extent)
 
         def run(env):

@@ -13,7 +13,8 @@ from graphflow.graph.errors import DTypeError, GraphError, ShapeError
 from graphflow.graph.traversal import leaves
 from graphflow.graph.variable import constant, placeholder
 from graphflow.ops import random
-from graphflow.ops.philox import Arrays, philox, words
+from graphflow.ops.arrays import Arrays
+from graphflow.ops.random.philox import philox, words
 
 # kat_vectors of Random123: counter, key, result
 KNOWN = [
@@ -25,7 +26,7 @@ KNOWN = [
 
 @pytest.fixture(autouse=True)
 def fresh_state(monkeypatch):
-    monkeypatch.setattr(random._Process, "state", None)
+    monkeypatch.setattr(random.state._Process, "state", None)
     random.seed(0)
 
 
@@ -132,7 +133,7 @@ def test_streams_restart_with_the_seed(run):
 
     a, b = pair()
     assert a != b
-    random._Process.state = None
+    random.state._Process.state = None
     random.seed(7)
     assert pair() == [a, b]
 
@@ -166,6 +167,6 @@ def test_seed_writes_the_state(monkeypatch):
     random.seed()
     assert written[0] == (random.rng_state(), [5, 0])
     assert written[1][1][0] != 5 and written[1][1][1] == 0
-    random._Process.state = None
+    random.state._Process.state = None
     random.seed(-1)
     assert random.rng_state().initial.tolist() == [2**64 - 1, 0]

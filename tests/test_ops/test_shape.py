@@ -116,3 +116,24 @@ def test_broadcasting_is_summed_back_when_a_size_turns_out_to_be_one(run, pull):
 def test_errors(make, text):
     with pytest.raises(ShapeError, match=text):
         make(placeholder("float32", (2, 3, 4)))
+
+
+def test_a_gradient_alone_knows_that_sizes_met() -> None:
+    """The product that made the sizes equal is not part of the gradient's graph."""
+    import graphflow as gf
+
+    x, weights = gf.placeholder("float64", (None,)), np.array([1.0, -2, 3])
+    slope = gf.function([x], gf.grad(gf.sum(gf.exp(x) * weights), x))
+    np.testing.assert_allclose(slope(np.zeros(3)), weights)
+    np.testing.assert_allclose(slope(np.zeros(1)), [2.0])
+    with pytest.raises(ShapeError):
+        slope(np.zeros(2))
+
+
+def test_a_gradient_of_taken_rows_knows_that_sizes_met() -> None:
+    import graphflow as gf
+
+    x, weights = gf.placeholder("float64", (None, 3)), np.array([[1.0], [2], [3], [4]])
+    slope = gf.function([x], gf.grad(gf.sum(gf.take(x, gf.argsort(x[:, 0]), axis=0) * weights), x))
+    order = np.array([2, 0, 3, 1])
+    np.testing.assert_allclose(slope(np.repeat(order[:, None], 3, 1).astype(float)), np.repeat(weights[order], 3, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import graphflow as gf
-from graphflow.graph.errors import GraphError, ShapeError
+from graphflow.graph.errors import ShapeError
 
 
 def call(fn, *arrays):
@@ -84,16 +84,6 @@ def test_boolean_mask() -> None:
         np.testing.assert_array_equal(call(lambda x, m=mask, a=axis: gf.boolean_mask(x, m, axis=a), x), selected)
     with pytest.raises(ShapeError, match="does not fit"):
         gf.boolean_mask(x, mask, axis=3)
-
-
-@pytest.mark.parametrize(
-    ("fn", "name"),
-    [(gf.unique, "unique"), (gf.nonzero, "nonzero"), (gf.argwhere, "nonzero"), (lambda x: gf.boolean_mask(x, x > 0), "boolean_mask"), (lambda x: x[x > 0], "boolean_mask")],
-)
-def test_sizes_that_depend_on_data_name_the_way_out(fn, name: str) -> None:
-    with pytest.raises(GraphError, match="known only at run time") as caught:
-        fn(gf.placeholder("float32", (None,)))
-    assert "size=n" in caught.value.hint and name in caught.value.hint
 
 
 def test_a_scalar_has_no_places() -> None:

@@ -48,6 +48,14 @@ def test_state_and_results_are_as_if_nothing_had_run() -> None:
         assert step(*batch) == twin(*batch)
 
 
+def test_state_that_is_replaced_unread() -> None:
+    state, x = gf.shared(np.zeros(2), "state"), gf.placeholder("float64", (None,))
+    f = gf.function([x], gf.sum(x), updates=[(state, x * 2.0)])
+    f(np.ones(3))
+    assert any("multiply" in str(row) for row in gf.profile(f, np.ones(4), repeat=2).rows)
+    np.testing.assert_array_equal(state.get_value(), [2, 2, 2])
+
+
 def test_random_streams_do_not_advance() -> None:
     draw = gf.function([], gf.random.normal((4,)))
     gf.random.seed(3)
@@ -125,6 +133,35 @@ def test_chunks_of_shared_kernels_are_recorded() -> None:
         for call in many.history:
             begin, end = call.events[0]
             assert call.chunks and all(begin <= c.begin <= c.end <= end and c.event == 0 for c in call.chunks)
+
+
+def test_kernels_of_a_loop_are_counted_and_added_up() -> None:
+    x, w = gf.placeholder("float32", (None, 8), name="x"), gf.shared(np.eye(8, dtype=np.float32), name="w")
+    hs, _ = gf.scan(lambda row, h: gf.tanh(row + h @ w), sequences=[x], outputs_info=[gf.zeros((8,), "float32")])
+    f = gf.function([x], gf.sum(hs))
+    short, long = (gf.profile(f, np.ones((n, 8), np.float32), repeat=3) for n in (5, 500))
+    inner = [row for row in long.rows if row.trips > 1]
+    assert inner and all(row.trips == 500 for row in inner) and {row.trips for row in short.rows} == {1, 5}
+    assert f"500× {inner[0].name.text}" in str(long)
+    assert long.rows[inner[0].number].operations == 100 * short.rows[inner[0].number].operations > 0
+    assert sum(row.seconds for row in inner) < long.seconds and len(long.memory.live) == len(long.rows)
+
+
+def test_foreign_calls_are_rows(tmp_path: Path) -> None:
+    x = gf.placeholder("float32", (None,), name="x")
+    y = gf.py_function(lambda a: a * 2, [gf.exp(x)], x.type)
+    found = gf.profile(gf.function([x], gf.sum(y)), np.ones(1000, np.float32), repeat=3, trace=str(tmp_path / "t.json"))
+    (row,) = [row for row in found.rows if row.name.text == "python_call"]
+    assert (row.read, row.written, row.exact) == (4000, 4000, False) and row.seconds > 0 and row.name.place.startswith("test_profile.py:")
+
+
+def test_a_branch_that_is_not_taken_takes_no_time(tmp_path: Path) -> None:
+    x = gf.placeholder("float32", (None,), name="x")
+    y = gf.cond(gf.sum(x) > 0, lambda: gf.exp(x), lambda: gf.sin(x))
+    found = gf.profile(gf.function([x], y), np.ones(100, np.float32), repeat=3, trace=str(tmp_path / "t.json"))
+    trips = {row.name.text: row.trips for row in found.rows}
+    assert trips["exp"] == 1 and trips["sin"] == 0
+    assert all(e["ts"] >= 0 for e in json.loads((tmp_path / "t.json").read_text())["traceEvents"] if e["ph"] == "X")
 
 
 # --- what can be profiled ---------------------------------------------------------------------------
