@@ -13,7 +13,7 @@ from graphflow.graph import source
 from graphflow.graph.errors import GraphflowError
 from graphflow.keras import generation
 from graphflow.keras.lookup import as_data
-from graphflow.keras.renames import RENAMES
+from graphflow.keras.renames import LATER, NEWER_NAMES, ORDERS_OF_KERAS_1, RENAMES, VALUES
 
 C = TypeVar("C", bound=type)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -36,7 +36,7 @@ def recorded(cls: C) -> C:
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        kwargs = with_new_names(cls.__name__, kwargs)
+        args, kwargs = _as_now(cls, args, kwargs)
         bound = bind(cls.__name__, signature, self, *args, **kwargs)
         for name, what in unresolved.items():
             if bound.arguments.get(name, generation.DEFAULT) is generation.DEFAULT:
@@ -47,6 +47,17 @@ def recorded(cls: C) -> C:
 
     cls.__init__ = __init__  # type: ignore[misc]
     return cls
+
+
+def _as_now(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a constructor as the present Keras has them."""
+    order = ORDERS_OF_KERAS_1.get(cls.__name__)
+    if order is not None and generation.current() == "1":
+        args, kwargs = (), {**dict(zip(order, args, strict=False)), **kwargs}
+    former = getattr(cls, "former_arguments", None)
+    if former is not None:
+        args, kwargs = former(args, kwargs)
+    return args, with_new_names(cls.__name__, kwargs)
 
 
 def bind(what: str, signature: inspect.Signature, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
@@ -61,21 +72,25 @@ def bind(what: str, signature: inspect.Signature, *args: Any, **kwargs: Any) -> 
 def recorded_config(instance: Any) -> dict[str, Any]:
     """The recorded arguments with their present values, as data."""
     arguments: dict[str, Any] = instance.__dict__.get("_arguments", {})
-    return {name: as_data(getattr(instance, name, value)) for name, value in arguments.items()}
+    present = {name: getattr(instance, name, value) for name, value in arguments.items()}
+    later = LATER.get(type(instance).__name__, {})
+    return {name: as_data(value) for name, value in present.items() if name not in later or later[name] != value}
 
 
 def with_new_names(what: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments with the old names of RENAMES[what] replaced; the first use of each warns."""
-    table = RENAMES.get(what, {})
+    table = {**RENAMES.get(what, {}), **NEWER_NAMES.get(what, {})}
     renamed: dict[str, Any] = {}
     for name, value in kwargs.items():
         new = table.get(name, name)
-        if new in renamed or (new != name and new in kwargs):
+        if new is not None and (new in renamed or (new != name and new in kwargs)):
             raise ArgumentError(f"{what}: {name} and {new} are two names of one argument")
-        if new != name and (what, name) not in _warned:
+        if new != name and (what, name) not in _warned and name not in NEWER_NAMES.get(what, {}):
             _warned.add((what, name))
-            warnings.warn(f"{what}: the argument {name!r} is now called {new!r}", DeprecationWarning, stacklevel=users_stacklevel())
-        renamed[new] = value
+            now = f"is now called {new!r}" if new else "is no more, and changes nothing"
+            warnings.warn(f"{what}: the argument {name!r} {now}", DeprecationWarning, stacklevel=users_stacklevel())
+        if new is not None:
+            renamed[new] = VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
     return renamed
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from graphflow.graph.errors import ShapeError
 from graphflow.graph.variable import Variable
 from graphflow.keras import backend as K
 from graphflow.keras.arguments import recorded, recorded_config
+from graphflow.keras.custom_objects import custom_object_scope
 from graphflow.keras.lookup import Table, as_data
 from graphflow.ops.elementwise import cast, clip, maximum, multiply, sqrt, square
 from graphflow.ops.logic import greater_equal
@@ -80,10 +85,29 @@ class MinMaxNorm(Constraint):
         return w * (wanted / maximum(norms, K.epsilon()))
 
 
+@CONSTRAINTS.add()
+class RadialConstraint(Constraint):
+    """Each kernel of a convolution (the first two axes, equally long) is the same all around its centre.
+
+    Every ring has the value on the diagonal; with an odd size the innermost has, as in Keras, the one before the centre.
+    """
+
+    def __call__(self, w: Any) -> Any:
+        size = w.shape[0]
+        if w.ndim != 4 or size != w.shape[1]:
+            raise ShapeError(f"RadialConstraint: {w.type} holds no square kernels")
+        middle, even = size // 2, size % 2 == 0
+        place = np.arange(size)
+        ring = np.maximum.outer(*[np.maximum(place - middle, middle - (1 if even else 0) - place)] * 2)
+        diagonal = np.where(ring == 0, max(middle - 1, 0), middle + ring - (0 if even else 1))
+        return w[diagonal, diagonal]
+
+
 max_norm = maxnorm = MaxNorm
 non_neg = nonneg = NonNeg
 unit_norm = unitnorm = UnitNorm
 min_max_norm = MinMaxNorm
+radial_constraint = RadialConstraint
 
 
 def get(identifier: Any) -> Any:
@@ -95,5 +119,7 @@ def serialize(constraint: Any) -> Any:
     return as_data(constraint)
 
 
-def deserialize(config: Any) -> Any:
-    return get(config)
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The constraint for what `serialize` gives; `custom_objects` come first."""
+    with custom_object_scope(custom_objects or {}):
+        return get(config)

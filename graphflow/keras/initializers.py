@@ -8,17 +8,22 @@ not to change.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from graphflow.configuration import config
 from graphflow.graph.errors import GraphError, ShapeError
 from graphflow.graph.op import Array
+from graphflow.keras import generation
 from graphflow.keras.arguments import recorded, recorded_config
+from graphflow.keras.custom_objects import custom_object_scope
+from graphflow.keras.generation import DEFAULT
 from graphflow.keras.lookup import Table, as_data
 
 INITIALIZERS = Table("initializer", makes=True)
+CLASSES = Table("initializer", makes=True)  # those whose names differ from a function's in case only
 
 # The standard deviation of a standard normal variable cut at two standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
@@ -28,27 +33,37 @@ class Initializer:
     """A function of a shape that gives an array."""
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
-        return self.draw(tuple(shape)).astype(dtype or np.float32)
+        return self.draw(tuple(shape)).astype(dtype or config.floatX)
 
     def draw(self, shape: tuple[int, ...]) -> Array:
         """The values, of any float dtype."""
         raise NotImplementedError
+
+    def clone(self) -> Initializer:
+        """Another with the same arguments."""
+        return type(self).from_config(self.get_config())
 
     def get_config(self) -> dict[str, Any]:
         return recorded_config(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Initializer:
-        return cls(**config)
+        """Keras 3 writes axes of inputs and outputs, which are None unless one gave them."""
+        return cls(**{key: value for key, value in config.items() if key not in ("input_axes", "output_axes") or value is not None})
 
 
 class Random(Initializer):
     """An initializer with a seed."""
 
     seed: int | None
+    _calls = 0
 
     def generator(self) -> np.random.RandomState:
-        return np.random.RandomState(np.random.randint(10**7) if self.seed is None else self.seed)
+        """Numbers from the seed, or from the number of calls after it where a seeded initializer goes on."""
+        if self.seed is None:
+            return np.random.RandomState(np.random.randint(10**7))
+        self._calls += 1
+        return np.random.RandomState(self.seed + (self._calls - 1 if generation.resolve("a seeded initializer goes on") else 0))
 
 
 def _truncated_normal(generator: np.random.RandomState, mean: float, stddev: float, shape: tuple[int, ...]) -> Array:
@@ -121,8 +136,8 @@ class TruncatedNormal(Random):
 class VarianceScaling(Random):
     """A variance of scale / n, where n is the number of inputs, outputs, or their mean.
 
-    `mode`: 'fan_in', 'fan_out' or 'fan_avg'.  `distribution`: 'normal' (truncated), 'truncated_normal',
-    'untruncated_normal' or 'uniform'.  Raises GraphError for others.
+    `mode`: 'fan_in', 'fan_out' or 'fan_avg'.  `distribution`: 'normal' (truncated, but not in Keras 1),
+    'truncated_normal', 'untruncated_normal' or 'uniform'.  Raises GraphError for others.
     """
 
     def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "normal", seed: int | None = None) -> None:
@@ -139,7 +154,8 @@ class VarianceScaling(Random):
         if self.distribution == "uniform":
             limit = math.sqrt(3) * stddev
             return self.generator().uniform(-limit, limit, shape)
-        if self.distribution == "untruncated_normal":
+        normal = generation.resolve("VarianceScaling's normal distribution") if self.distribution == "normal" else self.distribution
+        if normal == "untruncated_normal":
             return self.generator().normal(0, stddev, shape)
         return _truncated_normal(self.generator(), 0, stddev / _TRUNCATED_STDDEV, shape)
 
@@ -150,21 +166,25 @@ def _require(what: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def fans(shape: Sequence[int]) -> tuple[float, float]:
-    """Numbers of inputs and outputs of a unit with weights of this shape, channels last."""
+    """Numbers of inputs and outputs of a unit with weights of this shape, channels last.
+
+    Of a vector both are the root of its size; from tf.keras on, its size.
+    """
     if len(shape) == 2:
         return shape[0], shape[1]
     if len(shape) > 2:
         field = math.prod(shape[:-2])
         return shape[-2] * field, shape[-1] * field
-    return math.sqrt(math.prod(shape)), math.sqrt(math.prod(shape))
+    size = math.prod(shape) if generation.resolve("fans of a vector are its size") else math.sqrt(math.prod(shape))
+    return size, size
 
 
-@INITIALIZERS.add()
+@INITIALIZERS.add("orthogonal_initializer")
 @recorded
 class Orthogonal(Random):
     """Orthogonal rows or columns (Saxe et al. 2013, arXiv:1312.6120), of a normal matrix, times `gain`."""
 
-    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+    def __init__(self, gain: float = DEFAULT, seed: int | None = None) -> None:
         self.gain, self.seed = gain, seed
 
     def draw(self, shape: tuple[int, ...]) -> Array:
@@ -174,18 +194,26 @@ class Orthogonal(Random):
         return values.reshape(shape)
 
 
-@INITIALIZERS.add()
+@INITIALIZERS.add("identity_initializer")
 @recorded
 class Identity(Initializer):
-    """`gain` on the diagonal of a square matrix.  Raises ShapeError for others."""
+    """`gain` on the diagonal of a matrix; in Keras 2.0 to 2.2 again and again along its longer side.
+
+    Raises ShapeError for anything else, and for sides that are no multiples there.
+    """
 
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        if len(shape) != 2 or shape[0] != shape[1]:
-            raise ShapeError(f"Identity: the shape {shape} is not that of a square matrix")
-        return self.gain * np.eye(shape[0])
+        if len(shape) != 2:
+            raise ShapeError(f"Identity: the shape {shape} is not that of a matrix")
+        if not generation.resolve("Identity repeats itself"):
+            return self.gain * np.eye(*shape)
+        short, long = sorted(shape)
+        if long % short:
+            raise ShapeError(f"Identity: the sides of {shape} are not multiples of each other")
+        return self.gain * np.tile(np.eye(short), (shape[0] // short, shape[1] // short))
 
 
 @INITIALIZERS.add()
@@ -224,6 +252,23 @@ def lecun_normal(seed: int | None = None) -> Initializer:
     return VarianceScaling(1.0, "fan_in", "normal", seed)
 
 
+def _scaling_class(name: str, scale: float, mode: str, distribution: str, doc: str | None) -> type[VarianceScaling]:
+    """A class of Keras 2.4 on: a VarianceScaling whose only argument is a seed."""
+
+    def __init__(self: VarianceScaling, seed: int | None = None) -> None:
+        VarianceScaling.__init__(self, scale, mode, distribution, seed)
+
+    made = type(name, (VarianceScaling,), {"__init__": __init__, "__doc__": doc, "__module__": __name__})
+    return CLASSES.add()(recorded(made))
+
+
+GlorotUniform = _scaling_class("GlorotUniform", 1.0, "fan_avg", "uniform", glorot_uniform.__doc__)
+GlorotNormal = _scaling_class("GlorotNormal", 1.0, "fan_avg", "truncated_normal", glorot_normal.__doc__)
+HeUniform = _scaling_class("HeUniform", 2.0, "fan_in", "uniform", he_uniform.__doc__)
+HeNormal = _scaling_class("HeNormal", 2.0, "fan_in", "truncated_normal", he_normal.__doc__)
+LecunUniform = _scaling_class("LecunUniform", 1.0, "fan_in", "uniform", lecun_uniform.__doc__)
+LecunNormal = _scaling_class("LecunNormal", 1.0, "fan_in", "truncated_normal", lecun_normal.__doc__)
+
 zero = zeros = Zeros
 one = ones = Ones
 constant = Constant
@@ -232,12 +277,15 @@ uniform = random_uniform = RandomUniform
 truncated_normal = TruncatedNormal
 orthogonal = Orthogonal
 identity = Identity
-GlorotUniform, GlorotNormal = glorot_uniform, glorot_normal
+variance_scaling = VarianceScaling
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
+get_fans = _compute_fans = fans  # as Keras 1 and 2 call it
 
 
 def get(identifier: Any) -> Any:
-    """The initializer for a name, {'class_name', 'config'} or function of a shape; None for None."""
-    return INITIALIZERS.get(identifier)
+    """The initializer for a name, {'class_name', 'config'}, class or function of a shape; None for None."""
+    name = identifier["class_name"] if isinstance(identifier, Mapping) and "class_name" in identifier else identifier
+    return (CLASSES if name in list(CLASSES) else INITIALIZERS).get(identifier)
 
 
 def serialize(initializer: Any) -> Any:
@@ -245,5 +293,7 @@ def serialize(initializer: Any) -> Any:
     return as_data(initializer)
 
 
-def deserialize(config: Any) -> Any:
-    return get(config)
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The initializer for what `serialize` gives; `custom_objects` come first."""
+    with custom_object_scope(custom_objects or {}):
+        return get(config)

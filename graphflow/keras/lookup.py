@@ -11,6 +11,7 @@ import numpy as np
 from graphflow.graph.errors import GraphError
 from graphflow.graph.variable import Shared
 from graphflow.keras import backend as K
+from graphflow.keras.custom_objects import get_registered_name, get_registered_object
 
 T = TypeVar("T")
 
@@ -42,8 +43,14 @@ class Table:
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _key(name) in self._entries
+
     def find(self, name: str) -> Any:
-        """The entry called `name`; raises GraphError that lists what is known."""
+        """The entry called `name`, the user's own first; raises GraphError that lists what is known."""
+        own = get_registered_object(name)
+        if own is not None:
+            return own
         if _key(name) not in self._entries:
             near = difflib.get_close_matches(_key(name), self._entries, 1)
             guess = f"did you mean {self._entries[near[0]][0]!r}? " if near else ""
@@ -54,9 +61,10 @@ class Table:
         """The object for a name, {'class_name', 'config'}, class or object; None for None."""
         if isinstance(identifier, str):
             entry = self.find(identifier)
-            return entry() if self.makes else entry
+            return entry() if self.makes or isinstance(entry, type) else entry
         if isinstance(identifier, Mapping) and "class_name" in identifier:
-            return self.find(identifier["class_name"])(**identifier.get("config", {}))
+            entry = self.find(identifier["class_name"])
+            return getattr(entry, "from_config", lambda config: entry(**config))(dict(identifier.get("config") or {}))
         if isinstance(identifier, type):
             return identifier()
         if identifier is not None and not callable(identifier) and not hasattr(identifier, "get_config"):
@@ -76,7 +84,7 @@ def as_data(value: Any) -> Any:
     if isinstance(value, Shared):
         return K.get_value(value).tolist()
     if hasattr(value, "get_config"):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        return {"class_name": get_registered_name(type(value)), "config": value.get_config()}
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if callable(value):

@@ -21,4 +21,4 @@ def fresh_process() -> Iterator[None]:
     yield
     generation.use("2.2")
     K.set_floatx("float32")
-    K.set_learning_phase(0)
+    K.clear_session()

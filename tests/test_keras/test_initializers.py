@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphflow.graph.errors import GraphError, ShapeError
-from graphflow.keras import initializers
+from graphflow.keras import generation, initializers
 from graphflow.keras.layers import Dense
 from graphflow.keras.models import Sequential
 
@@ -46,8 +46,45 @@ def test_plain_values() -> None:
     np.testing.assert_array_equal(initializers.Constant(3)((2,)), [3, 3])
     np.testing.assert_array_equal(initializers.Constant([[1, 2]])((2,), dtype="int32"), [1, 2])
     np.testing.assert_array_equal(initializers.Identity(2)((2, 2)), [[2, 0], [0, 2]])
-    with pytest.raises(ShapeError, match="square"):
-        initializers.Identity()((2, 3))
+    np.testing.assert_array_equal(initializers.get("identity")((2, 4)), [[1, 0, 1, 0], [0, 1, 0, 1]])
+    with pytest.raises(ShapeError, match="not multiples"):
+        initializers.get("identity")((2, 3))
+    with generation.using("2.3"):
+        np.testing.assert_array_equal(initializers.get("identity")((2, 3)), [[1, 0, 0], [0, 1, 0]])
+    with pytest.raises(ShapeError, match="matrix"):
+        initializers.Identity()((2, 3, 4))
+
+
+def test_what_generations_changed() -> None:
+    with generation.using("1"):
+        assert abs(initializers.get("he_normal")(SHAPE)).max() > 3 * np.sqrt(2 / 200)
+        assert initializers.get("orthogonal").gain == 1.1
+        with pytest.warns(DeprecationWarning, match="'gain'"):
+            assert initializers.Orthogonal(scale=2).gain == 2  # type: ignore[call-arg]
+    with generation.using("2.4"):
+        assert initializers.get_fans((9,)) == (9, 9)
+
+
+def test_classes_of_tf_keras() -> None:
+    for name, (scale, mode, distribution) in {
+        "GlorotUniform": (1.0, "fan_avg", "uniform"), "GlorotNormal": (1.0, "fan_avg", "truncated_normal"), "HeUniform": (2.0, "fan_in", "uniform"),
+        "HeNormal": (2.0, "fan_in", "truncated_normal"), "LecunUniform": (1.0, "fan_in", "uniform"), "LecunNormal": (1.0, "fan_in", "truncated_normal"),
+    }.items():  # fmt: skip
+        made = getattr(initializers, name)(seed=3)
+        data = initializers.serialize(made)
+        assert data == {"class_name": name, "config": {"seed": 3}} and isinstance(initializers.get(name), getattr(initializers, name))
+        same = initializers.VarianceScaling(scale, mode, distribution, seed=3)
+        for one in (made, initializers.deserialize(data), made.clone()):
+            np.testing.assert_array_equal(one(SHAPE), same(SHAPE))
+
+
+def test_own_classes_by_name() -> None:
+    class Sevens(initializers.Initializer):
+        def __call__(self, shape: Any, dtype: Any = None) -> Any:
+            return np.full(shape, 7, dtype)
+
+    made = initializers.deserialize({"class_name": "Sevens", "config": {}}, custom_objects={"Sevens": Sevens})
+    np.testing.assert_array_equal(Sequential([Dense(2, input_dim=1, kernel_initializer=made)]).get_weights()[0], [[7, 7]])
 
 
 @pytest.mark.parametrize("shape", [(4, 7), (7, 4), (3, 2, 5)])

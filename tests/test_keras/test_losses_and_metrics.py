@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -116,22 +117,39 @@ def test_names_of_losses() -> None:
         metrics.get("accurracy")
 
 
-X = np.linspace(-4, 4, 9, dtype="float32").reshape(1, 9)
+X = np.linspace(-4, 4, 10, dtype="float32").reshape(1, 10)
 E = np.exp(X.astype(np.float64))
+S = E / (E + 1)
+NORMAL = (1 + np.vectorize(math.erf)(X / np.sqrt(2))) / 2
+
+
+def nearest_probabilities(x: Any) -> Any:
+    """max(x - t, 0) for the t with which they sum to 1, found by bisection."""
+    low, high = x.min() - 1, x.max()
+    for _ in range(60):
+        t = (low + high) / 2
+        low, high = (t, high) if np.maximum(x - t, 0).sum() > 1 else (low, t)
+    return np.maximum(x - low, 0)
+
+
+ARGUMENTS = {"threshold": (1.5, -7.0)}
 ACTIVATIONS = {
-    "relu": np.maximum(X, 0), "tanh": np.tanh(X), "sigmoid": 1 / (1 + 1 / E), "hard_sigmoid": np.clip(0.2 * X + 0.5, 0, 1), "exponential": E,
+    "relu": np.maximum(X, 0), "tanh": np.tanh(X), "sigmoid": S, "hard_sigmoid": np.clip(0.2 * X + 0.5, 0, 1), "exponential": E,
     "linear": X, "softplus": np.log(E + 1), "softsign": X / (abs(X) + 1), "elu": np.where(X > 0, X, E - 1), "softmax": E / E.sum(),
-    "selu": 1.05070098 * np.where(X > 0, X, 1.67326324 * (E - 1)), "swish": X / (1 + 1 / E), "gelu": None,
+    "selu": 1.05070098 * np.where(X > 0, X, 1.67326324 * (E - 1)), "swish": X * S, "silu": X * S, "gelu": X * NORMAL,
+    "mish": X * np.tanh(np.log(E + 1)), "celu": np.where(X > 0, X, E - 1), "glu": X[:, :5] * S[:, 5:],
+    "hard_silu": X * np.clip(X / 6 + 0.5, 0, 1), "hard_tanh": np.clip(X, -1, 1), "hard_shrink": np.where(abs(X) > 0.5, X, 0),
+    "soft_shrink": np.sign(X) * np.maximum(abs(X) - 0.5, 0), "tanh_shrink": X - np.tanh(X), "leaky_relu": np.where(X > 0, X, 0.2 * X),
+    "relu6": np.clip(X, 0, 6), "log_sigmoid": np.log(S), "log_softmax": np.log(E / E.sum()),
+    "sparse_plus": np.where(X >= 1, X, np.where(X <= -1, 0, (X + 1) ** 2 / 4)), "sparse_sigmoid": np.clip((X + 1) / 2, 0, 1),
+    "sparsemax": nearest_probabilities(X), "squareplus": (X + np.sqrt(X**2 + 4)) / 2, "threshold": np.where(X > 1.5, X, -7),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name: str) -> None:
-    expected = ACTIVATIONS[name]
-    if expected is None:
-        scipy = pytest.importorskip("scipy.special")
-        expected = X * (1 + scipy.erf(X / np.sqrt(2))) / 2
-    np.testing.assert_allclose(value(activations.get(name)(given(X))), expected, rtol=2e-5, atol=1e-6)
+    made = activations.get(name)(given(X), *ARGUMENTS.get(name, ()))
+    np.testing.assert_allclose(value(made), ACTIVATIONS[name], rtol=2e-5, atol=1e-6)
     assert activations.serialize(activations.get(name)) == name
 
 

@@ -138,3 +138,16 @@ def test_a_model_is_drawn_with_a_cluster_for_each_layer(tmp_path: Path) -> None:
     assert all(name in text for name in ("dense_1", "dense_2", "flatten_1"))
     assert "random" not in text  # the picture is that of predictions
     assert model.graph_inputs == [model.inputs[0]] and model.graph_outputs[0].shape[1] == 2
+
+
+def test_layers_of_a_model_are_put_into_another() -> None:
+    x = Input((4,))
+    model = Model(x, Dense(5, name="top")(Dense(3, name="features")(x)))
+    model.layers.pop()
+    assert [layer.name for layer in model.layers][-1] == "features"
+    other = Sequential()
+    for layer in model.layers:
+        other.add(layer)
+    other.add(Dense(2))
+    assert other.output_shape == (None, 2) and other.layers[0].name == "features"
+    np.testing.assert_array_equal(other.layers[0].get_weights()[0], model.get_layer("features").get_weights()[0])

@@ -11,7 +11,7 @@ import graphflow as gf
 
 SCRIPT = """
 import numpy as np
-import graphflow as gf, graphflow.compiler.program as program, graphflow.runtime.compile as compile_
+import graphflow as gf, graphflow.compiler.assemble as program, graphflow.runtime.compile as compile_
 from graphflow.keras.layers import Dense, Dropout
 from graphflow.keras.models import Sequential
 compiled = []

@@ -82,8 +82,6 @@ def test_mistakes() -> None:
         Sequential().pop()
     with pytest.raises(StateError, match="input_shape"):
         Sequential([Dense(1)]).build()
-    with pytest.raises(GraphError, match="configuration"):
-        mlp().get_config()
 
 
 def test_predict_classes() -> None:

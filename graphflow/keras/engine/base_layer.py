@@ -2,53 +2,68 @@
 
 from __future__ import annotations
 
-import re
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from graphflow.graph.errors import GraphError, GraphflowError, ShapeError, StateError
+from graphflow.graph.errors import GraphflowError, ShapeError, StateError
 from graphflow.graph.op import Array
-from graphflow.graph.variable import Shared, Variable, as_variable, name_scope, origin_of, placeholder
+from graphflow.graph.traversal import depends_on, leaves
+from graphflow.graph.variable import Placeholder, Shared, Variable, as_variable, name_scope, origin_of, placeholder
 from graphflow.keras import backend as K
 from graphflow.keras import generation, regularizers
-from graphflow.keras.arguments import no_more, recorded_config
+from graphflow.keras.arguments import bind, no_more, recorded_config
+from graphflow.keras.engine.calling import called, takes
+from graphflow.keras.engine.connections import Connections
 from graphflow.keras.engine.input_spec import InputSpec
-from graphflow.keras.engine.node import Node, UnconnectedError, remember
+from graphflow.keras.engine.masks import MaskError, give_masks, mask_of, masks_of
+from graphflow.keras.engine.node import Node, remember
+from graphflow.keras.engine.registry import CLASSES
 from graphflow.keras.engine.weights import make_weight, weight_arguments
+from graphflow.keras.naming import next_name
 from graphflow.keras.structure import as_list, int_shape, unwrapped
+from graphflow.ops.creation import dim_value
+from graphflow.ops.elementwise import cast, divide
 from graphflow.ops.identity import identity
 
 
-class Layer:
+class Layer(Connections):
     """A function of Variables with weights of its own.
 
     A subclass gives `call(inputs)`, and `build(input_shape)` if it has weights, which it makes there
     with `add_weight`.  `__init__` takes name, trainable, dtype, weights (first values) and, for the first
-    layer of a Sequential, input_shape, batch_input_shape, batch_size or input_dim.
+    layer of a Sequential, input_shape, batch_input_shape, batch_size or input_dim.  `dynamic` and `autocast` of later
+    versions say nothing here: every call makes a graph, and every weight has one dtype.
     """
 
     input_spec: InputSpec | list[InputSpec] | None = None
+    supports_masking = False
+    stateful = False
     built: bool
-    trainable: bool
     _name: str
     _dtype: Any
     _first_values: Sequence[Any] | None
     _own_trainable: list[Shared]
     _own_fixed: list[Shared]
-    _tracked: list[Layer]
-    _own_losses: list[Variable]
+    _own_losses: list[Any]
     _own_updates: list[tuple[Shared, Any]]
-    _inbound_nodes: list[Node]
+    _own_metrics: list[tuple[str, Variable]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """The library's own layers are known by name to files and configurations."""
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("graphflow.keras."):
+            CLASSES[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Bookkeeping is made here: attributes may be set before `super().__init__()` is called, or without it."""
         layer = super().__new__(cls)
         layer.__dict__.update(
-            built=False, trainable=True, _dtype=None, _first_values=None, _own_trainable=[], _own_fixed=[], _tracked=[],
-            _own_losses=[], _own_updates=[], _inbound_nodes=[],
+            built=False, _trainable=True, _dtype=None, _first_values=None, _own_trainable=[], _own_fixed=[],
+            _own_losses=[], _own_updates=[], _own_metrics=[], _inbound_nodes=[],
         )  # fmt: skip
         return layer
 
@@ -64,6 +79,8 @@ class Layer:
         input_dim: int | None = None,
         input_dtype: Any = None,
         activity_regularizer: Any = None,
+        dynamic: bool = False,
+        autocast: bool = True,
         **unknown: Any,
     ) -> None:
         no_more(type(self).__name__, unknown)
@@ -91,11 +108,7 @@ class Layer:
 
     @classmethod
     def _next_name(cls) -> str:
-        """dense_1, dense_2 ...; from tf.keras on dense, dense_1 ...  Words are cut as Keras cuts them: conv_lst_m2d_1."""
-        words = re.sub(r"(?<=.)(?=[A-Z][a-z0-9])|(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
-        prefix = f"private{words}" if words.startswith("_") else words
-        number = K.get_uid(prefix) - 1 + generation.resolve("number of the first layer")
-        return f"{prefix}_{number}" if number else prefix
+        return next_name(cls.__name__)
 
     @property
     def dtype(self) -> Any:
@@ -111,8 +124,26 @@ class Layer:
         self.built = True
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The layer's formula: Variables from Variables.  The first argument is the input, or a list of inputs."""
+        """The layer's formula: Variables from Variables.
+
+        The first argument is the input, or a list of inputs.  Arguments called `mask` and `training` are given
+        where there is something to say: the inputs' masks, and what the caller of a model said.
+        """
         return args[0]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the result: that of the input if the layer `supports_masking`.
+
+        Raises MaskError if it does not and a mask comes; from tf.keras on the mask is dropped.
+        """
+        if self.supports_masking:
+            return mask
+        if any(m is not None for m in as_list(mask)) and generation.resolve("masks must be supported"):
+            raise MaskError(
+                f"Layer {self.name} does not support masking, but was passed an input_mask",
+                hint="set supports_masking = True in the layer, or give it a compute_mask",
+            )
+        return None
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as data."""
@@ -128,15 +159,20 @@ class Layer:
         return cls(**config)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the result for inputs of this shape, found by building on placeholders."""
+        """The shape of the result for inputs of this shape: that on placeholders, of which nothing remains."""
         several = any(isinstance(part, list | tuple) for part in input_shape)
         shapes = input_shape if several else [input_shape]
         stand_ins = [placeholder(self.dtype or K.floatx(), tuple(shape)) for shape in shapes]
-        if not self.built:
-            self.build(input_shape)
-            self.built = True
-        outputs = [int_shape(v) for v in as_list(self.call(unwrapped(stand_ins)))]
+        with undone(self):
+            if not self.built:
+                self.build(input_shape)
+                self.built = True
+            outputs = [int_shape(v) for v in as_list(self.call(stand_ins if several else stand_ins[0]))]
         return unwrapped(outputs)
+
+    def get_output_shape_for(self, input_shape: Any) -> Any:
+        """What Keras 1 called `compute_output_shape`."""
+        return self.compute_output_shape(input_shape)
 
     # --- calls ------------------------------------------------------------------------------------
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -147,15 +183,34 @@ class Layer:
         operands = [v if isinstance(v, Variable) else as_variable(v, self.dtype or K.floatx()) for v in as_list(inputs)]
         given = operands if isinstance(inputs, list | tuple) else operands[0]
         self._check(operands)
-        with name_scope(self.name), self._named_in_errors():
-            self._build_for(operands)
-            made = self.call(given, *args, **kwargs)
-            results = [identity(v) if any(v is x for x in operands) else as_variable(v) for v in as_list(made)]
-            self._penalise(results)
-        node = Node(self, operands, results, kwargs)
+        arguments = self._by_name(given, args, kwargs)
+        results = self._run(given, arguments)
+        node = Node(self, operands, results, arguments)
         self._inbound_nodes.append(node)
         remember(node)
         return unwrapped(results)
+
+    def _by_name(self, given: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call after the first, by name."""
+        if not args:
+            return kwargs
+        bound = bind(self.name, inspect.signature(self.call), given, *args, **kwargs).arguments
+        return dict(list(bound.items())[1:])
+
+    def _run(self, given: Any, arguments: dict[str, Any]) -> list[Variable]:
+        """The results of a call on Variables, with their masks: all of `__call__` but the history."""
+        operands = as_list(given)
+        with name_scope(self.name), self._named_in_errors():
+            self._build_for(operands)
+            mask = masks_of(operands)
+            if mask is not None and "mask" not in arguments and takes(self, "mask"):
+                arguments = {**arguments, "mask": mask}
+            made = as_list(called(self, given, arguments))
+            results = [identity(v) if any(v is x for x in operands) else as_variable(v) for v in made]
+            self._penalise(results)
+            if all(mask_of(v) is None for v in results):  # else layers inside have given them
+                give_masks(results, self.compute_mask(given, mask))
+        return results
 
     def _check(self, operands: Sequence[Variable]) -> None:
         specs = as_list(self.input_spec)
@@ -178,8 +233,12 @@ class Layer:
 
     def _penalise(self, results: Sequence[Variable]) -> None:
         regularizer = self.__dict__.get("activity_regularizer")
-        if regularizer is not None:
-            self.add_loss([regularizer(v) for v in results])
+        if regularizer is None:
+            return
+        for v in results:
+            penalty = regularizer(v)
+            by_sample = generation.resolve("activity penalties are per sample")
+            self.add_loss(divide(penalty, cast(dim_value(v.shape[0]), penalty.dtype)) if by_sample else penalty)
 
     @contextmanager
     def _named_in_errors(self) -> Iterator[None]:
@@ -200,21 +259,35 @@ class Layer:
         return weight
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Layers, and shared variables made with `gf.shared`, are tracked."""
-        for item in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(item, Layer) and all(item is not known for known in self._tracked):
-                self._tracked.append(item)
-            elif isinstance(item, Shared) and isinstance(value, Shared):
-                self._track(item)
+        """Shared variables made with `gf.shared` are tracked, as are layers (see `_tracked`)."""
+        if isinstance(value, Shared):
+            self._track(value)
         super().__setattr__(name, value)
 
     def _track(self, v: Shared) -> None:
         if v not in self._own_trainable and v not in self._own_fixed and getattr(v.tag, "found_in_attributes", True):
             (self._own_trainable if v.trainable else self._own_fixed).append(v)
 
+    @property
+    def _tracked(self) -> list[Layer]:
+        """The layers among the attributes, and in lists and dicts among them, in the order in which these were made."""
+        return list(dict.fromkeys(layer for name, value in self.__dict__.items() if name != "_arguments" for layer in _layers_in(value)))
+
     def _parts(self) -> Sequence[Layer]:
         """Layers inside this one."""
         return self._tracked
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights.  From tf.keras on setting it sets it for the layers inside, too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        if generation.resolve("trainable reaches the layers inside"):
+            for part in self._parts():
+                part.trainable = value
 
     def _all_parts(self) -> list[Layer]:
         """This layer and all layers inside, once each."""
@@ -251,6 +324,19 @@ class Layer:
     def weights(self) -> list[Shared]:
         return [*self.trainable_weights, *self.non_trainable_weights]
 
+    @property
+    def variables(self) -> list[Shared]:
+        """What tf.keras calls `weights`, too."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Shared]:
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Shared]:
+        return self.non_trainable_weights
+
     def _stored_weights(self) -> list[Shared]:
         """All weights in the order of `get_weights` and of files."""
         return self.weights
@@ -264,27 +350,34 @@ class Layer:
         own = self._stored_weights()
         values = [np.asarray(value) for value in weights]
         if len(values) != len(own):
-            raise ShapeError(f"set_weights: {self.name} has {len(own)} weights, and {len(values)} arrays came")
+            raise ShapeError(
+                f'You called `set_weights(weights)` on layer "{self.name}" with a weight list of length {len(values)}, '
+                f"but the layer was expecting {len(own)} weights."
+            )
         for w, value in zip(own, values, strict=True):
             if int_shape(w) != value.shape:
-                raise ShapeError(f"set_weights: {w.name} has the shape {int_shape(w)}, and the array has {value.shape}")
+                raise ShapeError(f"Layer weight shape {int_shape(w)} not compatible with provided weight shape {value.shape}", context=(f"  set_weights: {w.name}",))
         K.batch_set_value(list(zip(own, values, strict=True)))
 
     def count_params(self) -> int:
         """The number of elements of all weights.  Raises StateError before the layer is built."""
         if not self.built:
-            raise StateError(f"{self.name} has no weights yet", hint="call it, or build(input_shape)")
+            raise StateError(f"You tried to call `count_params` on {self.name}, but the layer isn't built.", hint="call it, or build(input_shape)")
         return sum(K.count_params(w) for w in self.weights)
 
-    # --- losses and updates -----------------------------------------------------------------------
+    # --- losses, updates and metrics --------------------------------------------------------------
     def add_loss(self, losses: Any, inputs: Any = None) -> None:
-        """Scalars to add to the loss of models with this layer."""
+        """Scalars to add to the loss of models with this layer, or functions that make them."""
         self._own_losses.extend(as_list(losses))
 
     def add_update(self, updates: Any, inputs: Any = None) -> None:
         """Pairs (variable, new value) to perform at each training step."""
         pairs = [updates] if isinstance(updates, tuple) and len(updates) == 2 and isinstance(updates[0], Shared) else as_list(updates)
-        self._own_updates.extend(pairs)
+        self._own_updates.extend(pair for pair in pairs if pair is not None)
+
+    def add_metric(self, value: Any, aggregation: str | None = "mean", name: str | None = None) -> None:
+        """A value to report under `name` beside the metrics of models with this layer, as its mean over batches."""
+        self._own_metrics.append((name or f"metric_{len(self._own_metrics) + 1}", as_variable(value)))
 
     @property
     def losses(self) -> list[Variable]:
@@ -292,61 +385,61 @@ class Layer:
         found: list[Variable] = []
         for layer in self._all_parts():
             penalised = [w for w in [*layer._own_trainable, *layer._own_fixed] if getattr(w.tag, "regularizer", None) is not None]
-            found += [*(w.tag.regularizer(w) for w in penalised), *layer._own_losses]
+            added = [as_variable(loss() if callable(loss) else loss) for loss in layer._own_losses]
+            found += [*(w.tag.regularizer(w) for w in penalised), *added]
         return found
 
     @property
     def updates(self) -> list[tuple[Shared, Any]]:
-        """What `add_update` asked for."""
-        return [pair for layer in self._all_parts() for pair in layer._own_updates]
+        """What `add_update` asked for; nothing of layers that are not trained, unless they are stateful."""
+        return self._all_updates()
 
-    # --- inputs and outputs -----------------------------------------------------------------------
-    def get_input_at(self, node_index: int) -> Any:
-        """The input (or list of inputs) of the call with this number."""
-        return unwrapped(self._node(node_index).inputs)
-
-    def get_output_at(self, node_index: int) -> Any:
-        return unwrapped(self._node(node_index).outputs)
-
-    def get_input_shape_at(self, node_index: int) -> Any:
-        return unwrapped(self._node(node_index).input_shapes)
-
-    def get_output_shape_at(self, node_index: int) -> Any:
-        return unwrapped(self._node(node_index).output_shapes)
+    def _all_updates(self) -> list[tuple[Shared, Any]]:
+        if not self.trainable and not self.stateful:
+            return []
+        inside = [pair for part in self._parts() for pair in part._all_updates()]
+        return list(dict.fromkeys([*self._own_updates, *inside]))
 
     @property
-    def input(self) -> Any:
-        return unwrapped(self._only_node("input").inputs)
+    def added_metrics(self) -> list[tuple[str, Variable]]:
+        """Names and values that `add_metric` added."""
+        return [pair for layer in self._all_parts() for pair in layer._own_metrics]
 
-    @property
-    def output(self) -> Any:
-        return unwrapped(self._only_node("output").outputs)
+    def get_losses_for(self, inputs: Any) -> list[Variable]:
+        """The losses that depend on `inputs`; for None those that depend on no input."""
+        return [loss for loss in self.losses if _belongs(loss, inputs)]
 
-    @property
-    def input_shape(self) -> Any:
-        return unwrapped(self._agreed("input_shapes"))
+    def get_updates_for(self, inputs: Any) -> list[tuple[Shared, Any]]:
+        """The updates that depend on `inputs`; for None those that depend on no input."""
+        return [pair for pair in self.updates if _belongs(as_variable(pair[1]), inputs)]
 
-    @property
-    def output_shape(self) -> Any:
-        return unwrapped(self._agreed("output_shapes"))
 
-    def _node(self, index: int) -> Node:
-        if not -len(self._inbound_nodes) <= index < len(self._inbound_nodes):
-            raise GraphError(f"{self.name} has been called {len(self._inbound_nodes)} times: there is no call {index}")
-        return self._inbound_nodes[index]
+@contextmanager
+def undone(layer: Layer) -> Iterator[None]:
+    """Afterwards the layer, those inside and NumPy's random numbers are as before: built or not, with their losses and updates."""
+    kept = [(part, {name: list(v) if isinstance(v, list) else v for name, v in part.__dict__.items()}) for part in layer._all_parts()]
+    randomness = np.random.get_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(randomness)
+        for part, attributes in kept:
+            part.__dict__.clear()
+            part.__dict__.update(attributes)
 
-    def _only_node(self, what: str) -> Node:
-        if len(self._inbound_nodes) != 1:
-            n = len(self._inbound_nodes)
-            hint = f"use get_{what}_at(node_index)" if n else "call the layer, or the model, on an input first"
-            raise UnconnectedError(f"{self.name} has {'more than one' if n else 'no'} {what}: it was called {n} times", hint=hint)
-        return self._node(0)
 
-    def _agreed(self, what: str) -> Any:
-        shapes = [getattr(node, what) for node in self._inbound_nodes]
-        if not shapes or any(s != shapes[0] for s in shapes):
-            raise UnconnectedError(f"{self.name} has {'several' if shapes else 'no'} {what}", hint="use get_output_shape_at(node_index)" if shapes else "call the layer first")
-        return shapes[0]
+def _belongs(v: Variable, inputs: Any) -> bool:
+    if inputs is None:
+        return not any(isinstance(leaf, Placeholder) for leaf in leaves([v]))
+    return v in depends_on([v], as_list(inputs))
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _layers_in(item)
 
 
 def _once(weights: Sequence[Shared]) -> list[Shared]:

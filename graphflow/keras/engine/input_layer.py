@@ -7,7 +7,7 @@ from typing import Any
 
 from graphflow.graph.dim import Dim
 from graphflow.graph.errors import GraphError
-from graphflow.graph.variable import Placeholder, Variable, placeholder
+from graphflow.graph.variable import Variable, placeholder
 from graphflow.keras import backend as K
 from graphflow.keras.arguments import recorded
 from graphflow.keras.engine.base_layer import Layer
@@ -19,7 +19,9 @@ class InputLayer(Layer):
     """A placeholder as a layer.
 
     `input_shape` is without the batch axis, `batch_input_shape` with it; None is a size known at run
-    time.  `input_tensor`: a placeholder to take instead of a new one.
+    time.  `input_tensor`: a Variable to take instead of a new placeholder; what a model is fed takes its place, and
+    a function made of the model's results without feeding it computes it.  `sparse`: recorded; values are dense, and
+    SciPy's sparse matrices are made so when they are fed.
     """
 
     def __init__(
@@ -32,17 +34,13 @@ class InputLayer(Layer):
         sparse: bool = False,
         name: str | None = None,
     ) -> None:
-        if sparse:
-            raise GraphError("sparse inputs are not supported", hint="feed dense arrays")
         if input_tensor is None and input_shape is None and batch_input_shape is None:
             raise GraphError("an input needs a shape", hint="Input(shape=(784,)) takes batches of vectors")
         super().__init__(name=name or f"input_{K.get_uid('input')}", batch_input_shape=batch_input_shape)
         if input_tensor is None:
             sizes = tuple(batch_input_shape) if batch_input_shape is not None else (batch_size, *_sizes(input_shape))
             input_tensor = placeholder(dtype or K.floatx(), [_size(n, axis) for axis, n in enumerate(sizes)], name=self.name)
-        elif not isinstance(input_tensor, Placeholder):
-            raise GraphError(f"{input_tensor!r} is not a placeholder", hint="an input is fed: make it with gf.placeholder")
-        self.input_tensor = input_tensor
+        self.input_tensor, self.sparse = input_tensor, sparse
         self.batch_input_shape = Node(self, [], [input_tensor], {}).output_shapes[0]
         self._dtype = input_tensor.dtype.name
         self.built = True
@@ -51,7 +49,7 @@ class InputLayer(Layer):
         remember(node)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "batch_input_shape": self.batch_input_shape, "dtype": self.dtype, "sparse": False}
+        return {"name": self.name, "batch_input_shape": self.batch_input_shape, "dtype": self.dtype, "sparse": self.sparse}
 
 
 def _sizes(shape: Any) -> tuple[int | None, ...]:

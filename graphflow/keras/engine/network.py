@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graphflow.graph.errors import GraphError, StateError
 from graphflow.graph.traversal import leaves
-from graphflow.graph.variable import Placeholder, Shared, Variable, name_scope, origin_of
+from graphflow.graph.variable import Placeholder, Shared, Variable, as_variable, name_scope, origin_of
 from graphflow.keras.engine.base_layer import Layer
+from graphflow.keras.engine.calling import called
 from graphflow.keras.engine.input_layer import Input, InputLayer
-from graphflow.keras.engine.node import Node, history
+from graphflow.keras.engine.network_config import connected, graph_config
+from graphflow.keras.engine.node import Node, history, with_variables
+from graphflow.keras.engine.registry import deserialize
+from graphflow.keras.engine.saved import Saved
 from graphflow.keras.engine.summary import print_summary
-from graphflow.keras.phase import folded
+from graphflow.keras.phase import folded, learning_phase
 from graphflow.keras.structure import as_list, unwrapped
 
 
@@ -73,7 +77,7 @@ def _reached(outputs: Sequence[Variable]) -> tuple[list[Node], dict[Node, None]]
             elif node not in met:
                 met[node] = None
                 stack.append((node, True))
-                stack.extend((_node_of(x), False) for x in reversed(node.inputs))
+                stack.extend((_node_of(x), False) for x in reversed(node.sources))
     return order, met
 
 
@@ -88,7 +92,7 @@ def _complaint(message: str, hint: str, v: Variable) -> GraphError:
     return GraphError(message, hint=hint, context=(f"  {origin_of(v)}",))
 
 
-class Network(Layer):
+class Network(Saved, Layer):
     """Layers from inputs to outputs; called on other Variables, it runs the same layers on them.
 
     A subclass without inputs and outputs gives `call`, and is connected when it first sees data.
@@ -122,12 +126,26 @@ class Network(Layer):
 
     def _connect_to(self, shapes: Sequence[Sequence[int | None]]) -> None:
         """Make inputs for data of these shapes, and call the model on them."""
-        inputs = [Input(batch_shape=(None, *shape[1:]), name=f"{self.name}_input" + (f"_{i}" if i else "")) for i, shape in enumerate(shapes)]
+        inputs = [Input(batch_shape=(None, *shape[1:]), name=f"{self.name}_input_{i}") for i, shape in enumerate(shapes, 1)]
         with name_scope(self.name), self._named_in_errors():
-            outputs = as_list(self.call(unwrapped(inputs)))
+            outputs = as_list(called(self, unwrapped(inputs), {}))
         self.inputs, self.outputs = inputs, outputs
         self._inbound_nodes = [Node(self, inputs, outputs, {})]
         self.built = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Connect a subclass to an input of this shape (with the batch axis), or to several of a list of shapes."""
+        if input_shape is None or self.connected:
+            self._require_connection()
+            return
+        several = any(isinstance(part, list | tuple) for part in input_shape)
+        self._connect_to(list(input_shape) if several else [input_shape])
+
+    def _build_for(self, operands: Sequence[Variable]) -> None:
+        if type(self).build is Network.build:  # called on Variables, which make the weights
+            self.built = True
+        else:
+            super()._build_for(operands)
 
     # --- what it is made of -----------------------------------------------------------------------
     @property
@@ -144,9 +162,9 @@ class Network(Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """Inputs first."""
+        """Inputs first.  The list is the model's own: programs that take the last layer away use it."""
         graph: LayerGraph | None = self.__dict__.get("_layer_graph")
-        return list(self._tracked) if graph is None else list(graph.layers)
+        return list(self._tracked) if graph is None else graph.layers
 
     def _parts(self) -> Sequence[Layer]:
         return self.layers
@@ -154,12 +172,13 @@ class Network(Layer):
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """A layer by name or number; raises GraphError where there is none."""
         layers = self.layers
-        if index is not None and -len(layers) <= index < len(layers):
-            return layers[index]
-        found = [layer for layer in layers if layer.name == name]
-        if index is not None or not found:
-            what = f"layer {name!r}" if index is None else f"layer number {index}"
-            raise GraphError(f"{self.name} has no {what}", hint=f"its layers are {', '.join(layer.name for layer in layers)}")
+        if name is None and index is None:
+            raise GraphError("Provide either a layer name or layer index.", hint="get_layer('dense_1') or get_layer(index=0)")
+        if index is not None and not -len(layers) <= index < len(layers):
+            raise GraphError(f"Was asked to retrieve layer at index {index} but model only has {len(layers)} layers.")
+        found = [layer for layer in layers if layer.name == name] if index is None else [layers[index]]
+        if not found:
+            raise GraphError(f"No such layer: {name}", hint=f"the layers of {self.name} are {', '.join(layer.name for layer in layers)}")
         return found[0]
 
     def _stored_weights(self) -> list[Shared]:
@@ -169,12 +188,24 @@ class Network(Layer):
     @property
     def input_names(self) -> list[str]:
         self._require_connection()
-        return [v.name or "" for v in self.inputs]
+        return [found.node.layer.name if (found := history(v)) is not None else v.label for v in self.inputs]
+
+    @property
+    def input_layers(self) -> list[Layer]:
+        """The layers of the inputs."""
+        return [h.node.layer for v in self.inputs if (h := history(v)) is not None]
+
+    @property
+    def output_layers(self) -> list[Layer]:
+        """The layers that give the outputs."""
+        return [h.node.layer for v in self.outputs if (h := history(v)) is not None]
 
     @property
     def output_names(self) -> list[str]:
         """The names of the layers that give the outputs; a second result of the same layer is numbered."""
         self._require_connection()
+        if "_layer_graph" not in self.__dict__ and "_stack" not in self.__dict__:
+            return [f"output_{i}" for i in range(1, len(self.outputs) + 1)]
         names: list[str] = []
         for v in self.outputs:
             found = history(v)
@@ -183,20 +214,56 @@ class Network(Layer):
         return names
 
     def get_config(self) -> dict[str, Any]:
-        raise GraphError(f"{self.name}: a model has no configuration as data", hint="get_weights and set_weights keep what it learned")
+        """The layers and their connections as data.  Raises GraphError for a subclass whose connections are code."""
+        if "_layer_graph" not in self.__dict__:
+            raise GraphError(f"{self.name}: the connections of a subclassed model are code, not data", hint="keep its weights, or give it a get_config")
+        return graph_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A model with fresh weights; `custom_objects`: the user's own layers and functions by name."""
+        inputs, outputs = connected(config, lambda data: deserialize(data, custom_objects))
+        return cls(inputs=unwrapped(inputs), outputs=unwrapped(outputs), name=config.get("name"))
 
     # --- running ----------------------------------------------------------------------------------
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The same layers on other Variables: one, or a list of them."""
+    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+        """The same layers on other Variables: one, a list of them, or a dict by the names of inputs."""
         self._require_connection()
-        now: dict[Variable, Variable] = dict(zip(self.inputs, as_list(args[0]), strict=True))
+        given = [inputs[name] for name in self.input_names] if isinstance(inputs, Mapping) else as_list(inputs)
+        now: dict[Variable, Variable] = dict(zip(self.inputs, given, strict=True))
         for node in self._layer_graph.nodes:
             if isinstance(node.layer, InputLayer):
                 continue
-            with name_scope(node.layer.name), node.layer._named_in_errors():
-                results = as_list(node.layer.call(unwrapped([now[v] for v in node.inputs]), **node.arguments))
-            now.update(zip(node.outputs, results, strict=True))
+            arguments = with_variables(node.arguments, lambda v: now.get(v, v))
+            now.update(zip(node.outputs, node.layer._run(unwrapped([now.get(v, v) for v in node.inputs]), arguments), strict=True))
         return unwrapped([now[v] for v in self.outputs])
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """None: masks of the results are given by the layers inside."""
+        return None
+
+    # --- state ------------------------------------------------------------------------------------
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        """Whether a layer keeps state from one batch to the next."""
+        return any(getattr(layer, "stateful", False) for layer in self.layers)
+
+    def reset_states(self) -> None:
+        """Let layers that keep state from batch to batch begin again."""
+        for layer in self.layers:
+            if getattr(layer, "stateful", False):
+                reset: Any = layer.reset_states  # type: ignore[attr-defined]  # what stateful layers have
+                reset()
+
+    @property
+    def state_updates(self) -> list[tuple[Shared, Any]]:
+        """New values of the states that stateful layers keep."""
+        return [pair for layer in self.layers if getattr(layer, "stateful", False) for pair in getattr(layer, "state_updates", layer.updates)]
+
+    @property
+    def uses_learning_phase(self) -> bool:
+        """Whether training and testing compute different outputs."""
+        return self.connected and learning_phase() in leaves(self.outputs)
 
     @property
     def graph_inputs(self) -> list[Variable]:
@@ -212,10 +279,23 @@ class Network(Layer):
 
     def summary(self, line_length: int | None = None, positions: Sequence[float] | None = None, print_fn: Any = None) -> None:
         """Print layers, shapes and numbers of weights.  Raises StateError before shapes are known."""
-        if not self.built:
-            self._require_connection()
+        if not self.built and not self.connected:
+            raise StateError(
+                f"This model ({self.name}) has not yet been built. Build the model first by calling `build()` or calling `fit()` with some data.",
+                hint="or give the first layer an input_shape",
+            )
         print_summary(self, line_length, positions, print_fn)
+
+    @property
+    def losses(self) -> list[Variable]:
+        """Penalties, and what `add_loss` added, as far as they can be computed from what this model is fed."""
+        return [loss for loss in super().losses if self.depends_only_on_inputs(loss)]
+
+    @property
+    def updates(self) -> list[tuple[Shared, Any]]:
+        """What layers asked for, as far as it can be computed from what this model is fed."""
+        return [(v, new) for v, new in super().updates if self.depends_only_on_inputs(as_variable(new))]
 
     def depends_only_on_inputs(self, v: Variable) -> bool:
         """Whether a value can be computed from what this model is fed."""
-        return all(leaf in self.inputs for leaf in leaves([v]) if isinstance(leaf, Placeholder))
+        return all(leaf in self.inputs for leaf in leaves([v], set(self.inputs)) if isinstance(leaf, Placeholder))

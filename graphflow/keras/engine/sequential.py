@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from graphflow.graph.errors import GraphError
 from graphflow.graph.op import Array
-from graphflow.graph.variable import Variable, name_scope
+from graphflow.graph.variable import Variable
 from graphflow.keras.engine.base_layer import Layer
 from graphflow.keras.engine.input_layer import Input, InputLayer
 from graphflow.keras.engine.network import Network
 from graphflow.keras.engine.node import history
+from graphflow.keras.engine.registry import deserialize
 from graphflow.keras.engine.training import Model
+from graphflow.keras.lookup import as_data
+from graphflow.keras.structure import as_list, int_shape, unwrapped
 
 
 class Sequential(Model):
@@ -25,8 +28,8 @@ class Sequential(Model):
     """
 
     def __init__(self, layers: Sequence[Any] | None = None, name: str | None = None) -> None:
-        super().__init__(name=name)
         self._stack: list[Layer] = []
+        super().__init__(name=name)
         for layer in layers or ():
             self.add(layer)
 
@@ -36,12 +39,16 @@ class Sequential(Model):
         if isinstance(layer, InputLayer):
             if self._stack or self.connected:
                 raise GraphError("an Input comes first", hint="add it before all layers")
-            self._set_ends(layer.output, layer.output)
+            self._set_ends([layer.output], layer.output)
             return
-        if not self._stack and not self.connected:
-            self._begin(layer)
-        if self.connected:
-            self._set_ends(self.inputs[0], _single(layer(self.outputs[0]), layer))
+        branches = getattr(layer, "branches", None)
+        if not self._stack and branches:  # a Merge of Keras 1: the inputs are those of the models it joins
+            self._set_ends([v for branch in branches for v in as_list(branch.input)], _single(layer([branch.output for branch in branches]), layer))
+        else:
+            if not self._stack and not self.connected:
+                self._begin(layer)
+            if self.connected:
+                self._set_ends(self.inputs, _single(layer(self.outputs[0]), layer))
         self._stack.append(layer)
 
     def _begin(self, first: Layer) -> None:
@@ -49,14 +56,14 @@ class Sequential(Model):
         shape, dtype = _input_of(first)
         if shape is not None:
             x = Input(batch_shape=shape, dtype=dtype, name=f"{first.name}_input")
-            self._set_ends(x, x)
+            self._set_ends([x], x)
 
-    def _set_ends(self, first: Variable, last: Variable) -> None:
+    def _set_ends(self, inputs: Sequence[Variable], last: Variable) -> None:
         self._forget_functions()
-        if first is last:
-            self.inputs, self.outputs = [first], [last]
+        if last in inputs:
+            self.inputs, self.outputs = list(inputs), [last]
         else:
-            self._connect([first], [last])
+            self._connect(inputs, [last])
 
     def build(self, input_shape: Any = None) -> None:
         """Connect the layers to an input of this shape (with the batch axis)."""
@@ -72,7 +79,7 @@ class Sequential(Model):
         first = last = Input(batch_shape=(None, *shapes[0][1:]), name=f"{self._stack[0].name}_input")
         for layer in self._stack:
             last = _single(layer(last), layer)
-        self._set_ends(first, last)
+        self._set_ends([first], last)
 
     def pop(self) -> None:
         """Take the last layer away.  Raises GraphError if there is none."""
@@ -82,20 +89,37 @@ class Sequential(Model):
         if self.connected:
             found = history(self.outputs[0])
             assert found is not None
-            self._set_ends(self.inputs[0], found.node.inputs[0])
+            self._set_ends(self.inputs, found.node.inputs[0])
 
     @property
     def layers(self) -> list[Layer]:
         return list(self._stack)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
         """The layers on another Variable."""
+        if self.connected and len(self.inputs) > 1:
+            return super().call(inputs, training, **kwargs)
         for layer in self._stack:
-            with name_scope(layer.name), layer._named_in_errors():
-                if not layer.built:
-                    layer._build_for([inputs])
-                inputs = layer.call(inputs)
+            inputs = unwrapped(layer._run(inputs, {}))
         return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers as data, and the shape of the input if the first layer does not say it."""
+        config: dict[str, Any] = {"name": self.name, "layers": [as_data(layer) for layer in self._stack]}
+        if self.connected and getattr(self._stack[0] if self._stack else None, "batch_input_shape", None) is None:
+            config["build_input_shape"] = int_shape(self.inputs[0])
+        return config
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
+        """A model with fresh weights; a configuration may also be the list of layers alone, as Keras 1 has it."""
+        layers, more = (config["layers"], config) if isinstance(config, Mapping) else (config, {})
+        model = cls(name=more.get("name"))
+        for data in layers:
+            model.add(deserialize(data, custom_objects))
+        if not model.connected and more.get("build_input_shape"):
+            model.build(tuple(more["build_input_shape"]))
+        return model
 
     def predict_proba(self, x: Any, batch_size: int | None = None, verbose: int = 0) -> Array:
         """What `predict` gives, for models whose outputs are probabilities."""

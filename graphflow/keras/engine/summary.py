@@ -7,7 +7,7 @@ from typing import Any
 
 from graphflow.keras import backend as K
 from graphflow.keras import generation
-from graphflow.keras.engine.node import Node, UnconnectedError, history
+from graphflow.keras.engine.node import Node, UnconnectedError, history, is_fixed
 
 Layout = tuple[int, tuple[float, ...], tuple[str, ...]]
 _CHAIN: Layout = (65, (0.45, 0.85, 1.0), ("Layer (type)", "Output Shape", "Param #"))
@@ -75,4 +75,4 @@ def _lines(layer: Any, nodes: Sequence[Node] | None) -> list[tuple[str, ...]]:
 
 
 def _inputs(layer: Any, nodes: Sequence[Node]) -> list[Any]:
-    return [history(v) for node in layer._inbound_nodes if node in nodes for v in node.inputs]
+    return [history(v) for node in layer._inbound_nodes if node in nodes for v in node.inputs if not is_fixed(v)]

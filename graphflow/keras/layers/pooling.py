@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from graphflow.graph.errors import GraphError
 from graphflow.keras.arguments import recorded
 from graphflow.keras.engine.base_layer import Layer
 from graphflow.keras.engine.input_spec import InputSpec
-from graphflow.ops.convolution import CHANNELS_FIRST
+from graphflow.keras.layers.parameters import image_format, spatial_axes
+from graphflow.ops.elementwise import cast, divide, multiply
 from graphflow.ops.pooling import average_pool, max_pool
-from graphflow.ops.reduction import max_
+from graphflow.ops.reduction import max_, sum_
+from graphflow.ops.shape import expand_dims
 from graphflow.ops.statistics import mean
 from graphflow.ops.windows import per_axis
 
@@ -33,7 +36,9 @@ class Pooling(Layer):
         self.pool_size = per_axis(pool_size, self.rank, "pool_size")
         self.strides = per_axis(self.pool_size if strides is None else strides, self.rank, "strides")
         self.padding = padding.lower()
-        self.data_format = data_format or "channels_last"
+        if self.padding not in ("valid", "same"):
+            raise GraphError(f"{type(self).__name__}: padding is {padding!r}", hint="use 'valid' or 'same'")
+        self.data_format = image_format(data_format) if self.rank > 1 else data_format or "channels_last"
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def call(self, inputs: Any) -> Any:
@@ -41,19 +46,19 @@ class Pooling(Layer):
 
 
 class GlobalPooling(Layer):
-    """The maximum or mean over all axes between batch and channels."""
+    """The maximum or mean over all axes between batch and channels; `keepdims`: they stay, with size 1."""
 
     rank = 0
     fold: Callable[..., Any]
 
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_format = data_format or "channels_last"
+        self.data_format = image_format(data_format) if self.rank > 1 else data_format or "channels_last"
+        self.keepdims = keepdims
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def call(self, inputs: Any) -> Any:
-        first = 2 if self.data_format in CHANNELS_FIRST else 1
-        return type(self).fold(inputs, axis=tuple(range(first, first + self.rank)))
+        return type(self).fold(inputs, axis=spatial_axes(self.data_format, self.rank), keepdims=self.keepdims)
 
 
 @recorded
@@ -103,7 +108,21 @@ class GlobalMaxPooling3D(GlobalPooling):
 
 @recorded
 class GlobalAveragePooling1D(GlobalPooling):
+    """The mean over steps, over those that a mask leaves if there is one."""
+
     rank, fold = 1, staticmethod(mean)
+    supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(inputs)
+        (steps,) = spatial_axes(self.data_format, 1)
+        counts = expand_dims(cast(mask, inputs.dtype), 3 - steps)
+        total, count = (sum_(v, axis=steps, keepdims=self.keepdims) for v in (multiply(inputs, counts), counts))
+        return divide(total, count)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return None
 
 
 @recorded
