@@ -155,7 +155,7 @@ class Bench:
     @staticmethod
     def say(progress: str, result: dict[str, Any]) -> None:
         field = ROWS[result["row"]].field
-        shown = human(result[field], field) if field in result else result.get("missing") or result["error"]
+        shown = human(result[field], field) if field in result else result["error"]
         detail = f", clean {result['clean']}, machine {result['gemm']}" if "clean" in result else ""
         print(f"{progress} {result['row']} {result['peer']} on {result['threads']}: {shown}{detail}", file=sys.stderr, flush=True)
 

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("prefixes", nargs="+", help="of the names of workloads")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    names = [name for family in FAMILIES.values() for name in family if name not in ours.MISSING]
+    names = [name for family in FAMILIES.values() for name in family]
     with gf.config.override(threads=options.threads):
         for name in names:
             if name.startswith(tuple(options.prefixes)):

@@ -76,8 +76,6 @@ class Table:
         result = self.cells.get((row, peer))
         if result is None:
             return ""
-        if "missing" in result:
-            return str(result["missing"])
         if "error" in result:
             return "failed"
         shown = human(self._value(result), ROWS[row].field)

@@ -5,7 +5,7 @@
 
 Fields: `check`, the value that peers must agree on; `median`, `min`, `p90` seconds per step; `import_s`, of
 the library; `build_s`, from the start of the factory to the end of the first step (compilation included);
-`rss_mb`, the peak memory of the whole process.  `missing`: why there is no program for this workload yet.
+`rss_mb`, the peak memory of the whole process.
 """
 
 from __future__ import annotations
@@ -49,9 +49,8 @@ def module_of(peer: str) -> Any:
 
 
 def names(peer: str) -> list[str]:
-    """The workloads it has a program for, or says why not yet."""
-    module = module_of(peer)
-    return [*module.workloads(), *getattr(module, "MISSING", {})]
+    """The workloads it has a program for."""
+    return list(module_of(peer).workloads())
 
 
 def report(peer: str, workload: str, seconds: float, limit: float, boost: bool) -> dict[str, Any]:
@@ -59,8 +58,6 @@ def report(peer: str, workload: str, seconds: float, limit: float, boost: bool) 
     imported = time.perf_counter()
     module = module_of(peer)
     found: dict[str, Any] = {"import_s": time.perf_counter() - imported}
-    if workload in getattr(module, "MISSING", {}):
-        return {"missing": module.MISSING[workload]}
     factory = module.workloads()[workload]
     start = sampling.mark()
     case = factory()

@@ -1,7 +1,6 @@
 """One module per library: `workloads()`, `to_numpy(result)`, and `wait(result)`, which returns when it is there.
 
 Importing a module imports its library and sets the number of threads, the library's own way.
-`MISSING`, where a module has it: workloads it has no program for yet, and why.
 """
 
 from __future__ import annotations

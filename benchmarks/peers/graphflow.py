@@ -21,7 +21,6 @@ from benchmarks.workloads import FAMILIES, INFER, REGRESSION_BATCH, REGRESSION_E
 
 to_numpy, wait = np.asarray, ready
 Program = tuple[Any, Sequence[tuple[Any, ...]]]
-MISSING = {} if VARIANT else {"w4_lstm_adam_b32": "not built yet"}
 EPOCH_ROUNDS = 12  # times the minibatches in an epoch of `fit`
 
 
@@ -102,9 +101,26 @@ def training(name: str) -> Program:
     batches = data.minibatches(work.model, work.batch)
     x, labels = map(placeholder, batches[0])
     params = [gf.shared(p) for p in networks.WEIGHTS[work.model]()]
-    logits = networks.MODELS[work.model](LAYERS, params, x)
-    loss = gf.mean(gf.nn.sparse_softmax_cross_entropy(logits, labels))
+    if work.model == "lstm":
+        loss = lstm_loss(params, x, labels)
+    else:
+        loss = gf.mean(gf.nn.sparse_softmax_cross_entropy(networks.MODELS[work.model](LAYERS, params, x), labels))
     return gf.function([x, labels], loss, updates=updates(work.optimizer, loss, params)), batches
+
+
+def lstm_loss(params: list[Any], x: Any, y: Any) -> Any:
+    """The mean cross-entropy of yes or no, from the last state."""
+    embedding, kernel, recurrent, bias, dense, dense_bias = params
+
+    def cell(x: Any, h: Any, c: Any) -> Any:
+        i, f, g, o = gf.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+        c = gf.sigmoid(f) * c + gf.sigmoid(i) * gf.tanh(g)
+        return gf.sigmoid(o) * gf.tanh(c), c
+
+    zero = gf.zeros((x.shape[0], networks.LSTM_UNITS))
+    (states, _), _ = gf.scan(cell, sequences=gf.transpose(gf.take(embedding, x, axis=0), (1, 0, 2)), outputs_info=[zero, zero])
+    z = states[-1] @ dense + dense_bias
+    return gf.mean(gf.maximum(z, 0) - z * y + gf.log1p(gf.exp(-gf.abs(z))))
 
 
 def regression_program() -> tuple[Program, list[Any]]:
@@ -202,6 +218,7 @@ def network(model: str, last: str = "softmax") -> Any:
         "cnn3": lambda: [
             _conv(32, **image), _conv(64), layers.MaxPooling2D(4), _conv(64), layers.Flatten(), dense(10, activation=last),
         ],
+        "lstm": lambda: [layers.Embedding(data.VOCABULARY, networks.LSTM_EMBEDDING, input_length=data.WORDS), layers.LSTM(networks.LSTM_UNITS, recurrent_activation="sigmoid"), dense(1, activation="sigmoid")],
         "sine": lambda: [dense(10, activation="relu", input_shape=(1,)), dense(10, activation="relu"), dense(1)],
         "logreg": lambda: [dense(10, activation=last, input_shape=(784,))],
     }  # fmt: skip
@@ -222,7 +239,7 @@ def make_optimizer(name: str) -> Any:
 def train_by_fit(name: str) -> Case:
     work = TRAIN[name]
     model, batches = network(work.model), data.minibatches(work.model, work.batch)
-    model.compile(make_optimizer(work.optimizer), "sparse_categorical_crossentropy")
+    model.compile(make_optimizer(work.optimizer), "binary_crossentropy" if work.model == "lstm" else "sparse_categorical_crossentropy")
     x, y = (np.concatenate([pair[i] for pair in batches] * EPOCH_ROUNDS) for i in (0, 1))
     feed = itertools.cycle(batches)
 
@@ -254,6 +271,6 @@ def workloads() -> dict[str, Factory]:
     if VARIANT == "steps":
         return factories(regression=regression_by_steps)
     if VARIANT == "keras":
-        return factories(models=("mlp", "cnn", "cnn3", "logreg"), train=train_by_fit, infer=infer_by_keras)
-    found = factories(models=tuple(networks.MODELS), train=case, infer=case, formula=case, call=case, product=case)
+        return factories(models=("mlp", "cnn", "cnn3", "logreg", "lstm"), train=train_by_fit, infer=infer_by_keras)
+    found = factories(models=(*networks.MODELS, "lstm"), train=case, infer=case, formula=case, call=case, product=case)
     return found if VARIANT == "static" else found | factories(regression=regression_by_fit)
