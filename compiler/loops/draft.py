@@ -62,6 +62,7 @@ class Draft:
         self.stop = op.body.outputs[-1] if op.until else None
         self.trips = made.trips if made.trips in used else None
         self.results: dict[Variable, Variable] = {}  # of the old node's outputs
+        self.same: dict[Variable, Variable] = {}  # outputs of the old node that are others of them
         self.changed = False
 
     @property
@@ -104,6 +105,12 @@ class Draft:
         self.changed = True
         return param
 
+    def alias(self, output: Variable | None, kept: Variable | None) -> Variable | None:
+        """The output that stands for both: `output` becomes `kept`, if there is one."""
+        if output is not None and kept is not None:
+            self.same[output] = kept
+        return output if kept is None else kept
+
     # --- the node -----------------------------------------------------------------------------------
     def build(self) -> None:
         """Make the node; `stacked` then gives what is outside for values of the body."""
@@ -127,7 +134,8 @@ class Draft:
 
     def old_outputs(self) -> list[Variable]:
         """What stands for each output of the old node; something of its type for those nobody uses."""
-        return [self.results[v] if v in self.results else Variable(v.type) for v in self.node.outputs]
+        found = [self.same.get(v, v) for v in self.node.outputs]
+        return [self.results[v] if v in self.results else Variable(v.type) for v in found]
 
     def stacked(self, value: Variable) -> Variable:
         """Outside, all rows of what trips began or ended with, or of a stacked value of the body."""

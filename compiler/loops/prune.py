@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+
+from graphflow.compiler.intern import encode
 from graphflow.compiler.loops.draft import Carry, Draft, Operand
 from graphflow.graph.dim import Size
-from graphflow.graph.traversal import leaves
+from graphflow.graph.traversal import leaves, toposort
 from graphflow.graph.variable import Constant, Variable
 from graphflow.ops.slicing import Slice
 
@@ -14,6 +17,7 @@ def prune(draft: Draft) -> None:
     drop_dead_carries(draft)
     merge_operands(draft)
     inline_numbers(draft)
+    merge_carries(draft)
     unchanging_carries(draft)
     drop_unused_operands(draft)
 
@@ -52,6 +56,36 @@ def merge_operands(draft: Draft) -> None:
             if kept is not o:
                 table[o.param] = kept.param
     draft.replace(table)
+
+
+def merge_carries(draft: Draft) -> None:
+    """Carries that begin alike and go on alike are one: those are alike that nothing tells apart, trip after trip."""
+    alike: dict[Carry, Hashable] = {c: c.initial for c in draft.carries}
+    while len(set(alike.values())) < len(alike):
+        number = value_numbers(draft, alike)
+        finer: dict[Carry, Hashable] = {c: (alike[c], number[c.new]) for c in draft.carries}
+        if len(set(finer.values())) == len(set(alike.values())):
+            break
+        alike = finer
+    first: dict[Hashable, Carry] = {}
+    twins = [(c, kept) for c in draft.carries if (kept := first.setdefault(alike[c], c)) is not c]
+    for c, kept in twins:
+        draft.carries.remove(c)
+        kept.final = draft.alias(c.final, kept.final)
+        kept.history = draft.alias(c.history, kept.history)
+    draft.replace({c.param: kept.param for c, kept in twins})
+
+
+def value_numbers(draft: Draft, alike: Mapping[Carry, Hashable]) -> dict[Variable, Hashable]:
+    """A number for each value of the body, the same for equal expressions; carries that are alike count as equal."""
+    classes = {kind: i for i, kind in enumerate(dict.fromkeys(alike.values()))}
+    number: dict[Variable, Hashable] = {c.param: ("carry", classes[alike[c]]) for c in draft.carries}
+    known: dict[Hashable, int] = {}
+    for node in toposort(draft.values()):
+        key = (encode(node.op), *(number.get(v, v) for v in node.inputs))
+        place = known.setdefault(key, len(known))
+        number.update({v: (place, v.index) for v in node.outputs})
+    return {v: number.get(v, v) for v in draft.values()}
 
 
 def inline_numbers(draft: Draft) -> None:

@@ -10,7 +10,7 @@ import pytest
 import graphflow as gf
 from graphflow.compiler.assemble import assemble
 from graphflow.compiler.pipeline import Compilation, run_passes
-from graphflow.compiler.program import Launch, Loop, Overwrite, Program, walk
+from graphflow.compiler.program import History, Launch, Loop, Overwrite, Program, Swap, walk
 from graphflow.compiler.target.machine import host
 from graphflow.graph.op import ContractOp
 
@@ -147,6 +147,36 @@ def test_checkpoints_of_any_number_of_rows() -> None:
             want.append(now)
         np.testing.assert_allclose(got, want)
         np.testing.assert_allclose(g, [[0.5 ** (n - 1 - t)] * 3 for t in range(n)])
+
+
+def test_carries_that_are_alike_are_one() -> None:
+    x, h = gf.placeholder("float64", (None, 3)), gf.placeholder("float64", (3,))
+
+    def step(x: Any, a: Any, b: Any, c: Any, d: Any) -> list[Any]:
+        return [gf.tanh(b * x), gf.tanh(a * x), gf.tanh(c * x), d + gf.tanh(a * x) - gf.tanh(c * x)]
+
+    found, _ = gf.scan(step, sequences=x, outputs_info=[h, h, h, h])
+    (loop,) = loops(program([x, h], [found[0], found[1][-1], found[2], found[3][-1]]))
+    assert sum(isinstance(b, History | Overwrite | Swap) for b in loop.bindings) == 2
+    X, H = np.random.default_rng(0).standard_normal((4, 3)), np.array([0.5, -1.0, 2.0])
+    a, b, c, d = gf.function([x, h], found)(X, H)
+    want, now = [], H
+    for row in X:
+        now = np.tanh(now * row)
+        want.append(now)
+    for got in (a, b, c):
+        np.testing.assert_allclose(got, want)
+    np.testing.assert_allclose(d, [H] * 4)
+
+
+def test_carries_that_part_later_stay_apart() -> None:
+    x, h = gf.placeholder("float64", (None,)), gf.placeholder("float64", ())
+    found, _ = gf.scan(lambda x, a, b, c: [a + x, b + c, c * 2.0], sequences=x, outputs_info=[h, h, h])
+    X = np.arange(1.0, 5.0)
+    a, b, c = gf.function([x, h], found)(X, np.float64(1.0))
+    np.testing.assert_allclose(a, 1 + np.cumsum(X))
+    np.testing.assert_allclose(b, [2, 4, 8, 16])
+    np.testing.assert_allclose(c, [2, 4, 8, 16])
 
 
 def test_equal_loops_have_one_key() -> None:
