@@ -150,7 +150,10 @@ def test_blocks_of_a_long_sum_keep_the_bits(monkeypatch: pytest.MonkeyPatch) -> 
     check_bits(procs)
 
 
-@pytest.mark.parametrize("name", CASES)
+LONG = ("convolution", "convolution input", "strided convolution", "convolution of one channel")  # the interpreter takes its time
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in CASES])
 def test_bits_do_not_depend_on_the_schedule(name: str) -> None:
     check_bits(kernels(CASES[name]()))
 
