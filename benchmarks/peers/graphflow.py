@@ -117,7 +117,7 @@ def lstm_loss(params: list[Any], x: Any, y: Any) -> Any:
         c = gf.sigmoid(f) * c + gf.sigmoid(i) * gf.tanh(g)
         return gf.sigmoid(o) * gf.tanh(c), c
 
-    zero = gf.zeros((x.shape[0], networks.LSTM_UNITS))
+    zero = gf.zeros((x.shape[0], networks.LSTM_UNITS), "float32")
     (states, _), _ = gf.scan(cell, sequences=gf.transpose(gf.take(embedding, x, axis=0), (1, 0, 2)), outputs_info=[zero, zero])
     z = states[-1] @ dense + dense_bias
     return gf.mean(gf.maximum(z, 0) - z * y + gf.log1p(gf.exp(-gf.abs(z))))
